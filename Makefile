@@ -1,0 +1,71 @@
+# Set up, try and test tlsteer. `make help` says what each target does.
+
+PYTHON ?= python3
+# Each worker imports torch and TransformerLens (6-10 s), so more of them than cores does not pay.
+WORKERS ?= 2
+
+# Files named .made, .package, .tools in an environment mark how far its set-up has come,
+# so that a second run does nothing until pyproject.toml or constraints.txt changes.
+PIP_INSTALL := bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-tl3 lint format clean
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' Makefile | awk -F '|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+demo: .venv/.package ## set up, then steer the embedded model and show what changed
+	@echo "Running tlsteer demo"
+	@.venv/bin/tlsteer demo
+
+test: lint ## set up, check style and types, run all tests
+	@echo "Running all tests, the slow ones last ($(WORKERS) workers)"
+	@.venv/bin/python -m pytest -n $(WORKERS)
+
+test-fast: .venv/.tools ## set up, run the tests that take seconds
+	@echo "Running the fast tests"
+	@.venv/bin/python -m pytest -m "not slow"
+
+test-tl3: .venv-tl3/.tools ## set up TransformerLens 3.9 apart, run the promise tests on it
+	@echo "Running the promise tests on TransformerLens 3.9"
+	@.venv-tl3/bin/python -m pytest -n $(WORKERS) tests/promises
+
+lint: .venv/.tools ## check style (ruff) and types (pyright), change nothing
+	@echo "Checking style with ruff"
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@echo "Checking types with pyright"
+	@.venv/bin/pyright
+
+format: .venv/.tools ## put imports and layout in order
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+clean: ## remove the environments and caches that make and its tools created
+	rm -rf .venv .venv-tl3 build dist .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made .venv-tl3/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "tlsteer needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making a virtual environment in $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@touch $@
+
+.venv/.package: pyproject.toml constraints.txt | .venv/.made
+	@echo "Installing tlsteer, torch and TransformerLens in .venv (about 2 minutes the first time)"
+	@.venv/$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/.tools: .venv/.package
+	@echo "Installing the tools for testing in .venv (about half a minute the first time)"
+	@.venv/$(PIP_INSTALL) --group dev
+	@touch $@
+
+.venv-tl3/.tools: pyproject.toml constraints.txt | .venv-tl3/.made
+	@echo "Installing tlsteer with TransformerLens 3.9 in .venv-tl3 (about 2 minutes the first time)"
+	@.venv-tl3/$(PIP_INSTALL) -e . transformer-lens==3.9.0 --group test
+	@touch $@

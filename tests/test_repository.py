@@ -1,0 +1,153 @@
+"""What holds for the repository as a whole: citation, light imports, layers, no pickle, checked shapes."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tlsteer"
+
+# Lowest first: a module may import from its own layer and from lower ones.
+LAYERS = [
+    {"_version", "errors", "sites", "positions", "operations", "stats", "storage"},
+    {"surface", "vectors", "models", "tokens", "data", "organism"},
+    {"residuals", "steering"},
+    {"generation", "scoring"},
+    {"fit"},
+    {"evaluate"},
+    {"analyse", "studies"},
+    {"plot", "report"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+
+HEAVY = {"torch", "transformers", "transformer_lens", "matplotlib", "pandas", "xarray", "scipy", "sklearn"}
+RUNS_CODE_ON_LOAD = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def module_name(path: Path) -> str:
+    """`tlsteer/fit/oneshot.py` -> `tlsteer.fit.oneshot`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+
+
+def imported_names(module: str) -> set[str]:
+    """Every name a module imports, dotted and absolute, wherever in the file the import stands."""
+    package = module if SOURCES[module].name == "__init__.py" else module.rpartition(".")[0]
+    names = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_modules(module: str) -> set[str]:
+    """The tlsteer modules a module imports."""
+    found = set()
+    for name in imported_names(module):
+        while name.split(".")[0] == "tlsteer" and name not in SOURCES:
+            name = name.rpartition(".")[0]
+        if name in SOURCES:
+            found.add(name)
+    return found - {module}
+
+
+def layer(module: str) -> int:
+    """`tlsteer.fit.oneshot` -> the layer of `fit`; the package itself -> the layer of `__init__`."""
+    name = module.split(".")[1] if "." in module else "__init__"
+    assert name in LAYER_OF, f"{SOURCES[module]} has no layer yet: give {name!r} one in LAYERS"
+    return LAYER_OF[name]
+
+
+def test_imports_point_downward():
+    upward = [
+        f"{module} imports {other}"
+        for module in SOURCES
+        for other in imported_modules(module)
+        if layer(other) > layer(module)
+    ]
+    assert not upward, upward
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    # A package and its own modules may know each other: gathering their names is what __init__ is for.
+    graph = {
+        module: {other for other in imported_modules(module) if not module.startswith(f"{other}.")}
+        for module in SOURCES
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_loading_never_runs_code():
+    offences = []
+    for module, tree in TREES.items():
+        offences += [
+            f"{module} imports {name}"
+            for name in imported_names(module)
+            if name.split(".")[0] in RUNS_CODE_ON_LOAD
+        ]
+        offences += [
+            f"{module} imports torch.load" for name in imported_names(module) if name == "torch.load"
+        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
+                offences.append(f"{module}:{node.lineno} uses torch.load")
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "allow_pickle"
+                and ast.unparse(node.value) != "False"
+            ):
+                offences.append(f"{module}:{node.value.lineno} allows pickle")
+    assert not offences, offences
+
+
+@pytest.mark.parametrize(
+    "command", [["-c", "import tlsteer"], ["-m", "tlsteer", "--help"]], ids=["import", "help"]
+)
+def test_heavy_libraries_are_not_imported_by(command):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = {
+        line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
+    }
+    assert "tlsteer" in imported
+    assert not imported & HEAVY
+
+
+def test_wrong_shapes_raise_under_pytest():
+    import torch
+
+    from tlsteer.operations import edit
+
+    residual = torch.zeros(2, 3, 8)
+    edit("add", residual, torch.zeros(1, 8))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        edit("add", residual, torch.zeros(1, 7))
+
+
+def test_citation_names_the_software_its_version_and_both_papers():
+    from tlsteer._version import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors", "version", "license"} <= citation.keys()
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == citation["preferred-citation"]["version"] == __version__
+    assert citation["preferred-citation"]["type"] == "software"
+    papers = {identifier["value"] for paper in citation["references"] for identifier in paper["identifiers"]}
+    assert papers == {"arXiv:2502.18862", "arXiv:2407.12404"}
