@@ -6,7 +6,7 @@ WORKERS ?= 2
 
 # Files named .made, .package, .tools in an environment mark how far its set-up has come,
 # so that a second run does nothing until pyproject.toml or constraints.txt changes.
-PIP_INSTALL := bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-tl3 lint format clean
@@ -52,7 +52,7 @@ clean: ## remove the environments and caches that make and its tools created
 	  || { echo "tlsteer needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making a virtual environment in $(@D)"
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
 	@touch $@
 
 .venv/.package: pyproject.toml constraints.txt | .venv/.made
