@@ -4,9 +4,7 @@ import os
 import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # read when torch is imported; the models are too small for more
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; the models are too small for more
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "agg")
 

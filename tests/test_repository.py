@@ -97,35 +97,23 @@ def test_loading_never_runs_code():
     offences = []
     for module, tree in TREES.items():
         offences += [
-            f"{module} imports {name}"
-            for name in imported_names(module)
-            if name.split(".")[0] in RUNS_CODE_ON_LOAD
+            f"{module} imports {name}" for name in imported_names(module) if name.split(".")[0] in RUNS_CODE_ON_LOAD
         ]
-        offences += [
-            f"{module} imports torch.load" for name in imported_names(module) if name == "torch.load"
-        ]
+        offences += [f"{module} imports torch.load" for name in imported_names(module) if name == "torch.load"]
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
                 offences.append(f"{module}:{node.lineno} uses torch.load")
-            if (
-                isinstance(node, ast.keyword)
-                and node.arg == "allow_pickle"
-                and ast.unparse(node.value) != "False"
-            ):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
                 offences.append(f"{module}:{node.value.lineno} allows pickle")
     assert not offences, offences
 
 
-@pytest.mark.parametrize(
-    "command", [["-c", "import tlsteer"], ["-m", "tlsteer", "--help"]], ids=["import", "help"]
-)
+@pytest.mark.parametrize("command", [["-c", "import tlsteer"], ["-m", "tlsteer", "--help"]], ids=["import", "help"])
 def test_heavy_libraries_are_not_imported_by(command):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *command], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    imported = {
-        line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
-    }
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "tlsteer" in imported
     assert not imported & HEAVY
 

@@ -1,0 +1,63 @@
+"""Steering vectors on TransformerLens: from one example to a vector whose effect and reliability you can see."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tlsteer._version import __version__
+
+if TYPE_CHECKING:
+    from tlsteer.data import ContrastPair as ContrastPair
+    from tlsteer.data import Example as Example
+    from tlsteer.errors import DataError as DataError
+    from tlsteer.errors import ModelError as ModelError
+    from tlsteer.errors import PositionError as PositionError
+    from tlsteer.errors import SiteError as SiteError
+    from tlsteer.errors import TlsteerError as TlsteerError
+    from tlsteer.errors import VectorError as VectorError
+    from tlsteer.fit import OneShotFit as OneShotFit
+    from tlsteer.fit import fit_contrastive as fit_contrastive
+    from tlsteer.fit import fit_oneshot as fit_oneshot
+    from tlsteer.generation import generate as generate
+    from tlsteer.models import chat_prompt as chat_prompt
+    from tlsteer.models import load_model as load_model
+    from tlsteer.positions import after as after
+    from tlsteer.positions import last as last
+    from tlsteer.scoring import answer_logit_difference as answer_logit_difference
+    from tlsteer.scoring import completion_logprob as completion_logprob
+    from tlsteer.sites import Site as Site
+    from tlsteer.stats import Estimate as Estimate
+    from tlsteer.steering import Intervention as Intervention
+    from tlsteer.steering import Receipt as Receipt
+    from tlsteer.steering import steer as steer
+    from tlsteer.vectors import Provenance as Provenance
+    from tlsteer.vectors import SteeringVector as SteeringVector
+
+# Where each public name lives. It is imported on first use, so that `import tlsteer` does not wait for torch.
+_HOMES = {
+    "data": "ContrastPair Example",
+    "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
+    "fit": "OneShotFit fit_contrastive fit_oneshot",
+    "generation": "generate",
+    "models": "chat_prompt load_model",
+    "positions": "after last",
+    "scoring": "answer_logit_difference completion_logprob",
+    "sites": "Site",
+    "stats": "Estimate",
+    "steering": "Intervention Receipt steer",
+    "vectors": "Provenance SteeringVector",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = ["__version__", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tlsteer' has no attribute {name!r}")
+    return getattr(import_module(f"tlsteer.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""Small random models of real architectures, booted offline as a TransformerBridge or a HookedTransformer."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import (
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+VOCABULARY, WIDTH, LAYERS = 300, 32, 4
+SEQUENTIAL = ("gpt2", "llama", "gemma2", "qwen2")
+KINDS = (*SEQUENTIAL, "neox")
+_TEXT = "Hello world, this is a test of the thing. What is it? Sure, here is the answer. I cannot say."
+_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+_COMMON = dict(vocab_size=VOCABULARY, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+_MODERN = _COMMON | dict(
+    hidden_size=WIDTH,
+    intermediate_size=64,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=96,
+)
+
+
+@functools.cache
+def tokenizer():
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<pad>", "<s>", "</s>"]
+    trained.train_from_iterator(
+        [_TEXT] * 3, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet)
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=trained,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    fast.chat_template = _TEMPLATE
+    # TransformerLens reads the tokenizer's folder again when it boots a model, so the folder stays.
+    folder = tempfile.mkdtemp(prefix="tlsteer-test-tokenizer-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def hugging_face(kind, seed=0):
+    """A model in eval mode whose weights are large enough that steering it shows."""
+    torch.manual_seed(seed)
+    if kind == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(**_COMMON, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=96))
+    elif kind == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**_MODERN))
+    elif kind == "gemma2":
+        model = Gemma2ForCausalLM(Gemma2Config(**_MODERN, head_dim=8, sliding_window=8))
+    elif kind == "qwen2":
+        model = Qwen2ForCausalLM(Qwen2Config(**_MODERN))
+    else:
+        modern = {k: v for k, v in _MODERN.items() if k != "num_key_value_heads"}
+        model = GPTNeoXForCausalLM(GPTNeoXConfig(**modern))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data.normal_(0, 0.15)
+    return model.eval()
+
+
+def bridge(kind, seed=0):
+    return TransformerBridge.boot_transformers(
+        f"tiny-{kind}", hf_model=hugging_face(kind, seed), tokenizer=tokenizer(), device="cpu"
+    )
+
+
+def hooked(kind, processed=False, seed=0):
+    """The same weights as `bridge(kind)` in a HookedTransformer; ImportError where TransformerLens has none."""
+    from tests.hooked_transformer import from_hugging_face
+
+    return from_hugging_face(hugging_face(kind, seed), tokenizer(), processed, f"tiny-{kind}")
+
+
+def has_hooked_transformer():
+    try:
+        from transformer_lens import HookedTransformer  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""Loading models: the embedded organism, Hugging Face models and local directories, or a bridge of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tlsteer.errors import DataError, ModelError
+from tlsteer.surface import Surface
+
+_CHECKPOINTS = Path(__file__).parent / "organism" / "checkpoints"
+_EMBEDDED = {"organism": _CHECKPOINTS / "instruct", "organism-base": _CHECKPOINTS / "base"}
+
+
+def load_model(model: Any, device: str | None = None, dtype: torch.dtype | str | None = None) -> Any:
+    """A frozen TransformerBridge in eval mode with raw weights.
+
+    Args:
+        model: "organism" or "organism-base" (shipped with tlsteer), a Hugging Face id, a local directory that
+            `save_pretrained` wrote (model and tokenizer), or a TransformerLens model of your own. Your own model
+            is put into eval mode and its parameters are frozen in place; nothing else about it changes.
+        device: "cpu", "cuda", ...; by default what TransformerLens picks. A model of your own stays where it is.
+        dtype: e.g. torch.bfloat16 or "bfloat16"; float32 by default. A model of your own keeps its own.
+
+    Raises:
+        ModelError: unknown name, no tokenizer, a gated model, no network, or an architecture that
+            TransformerLens does not load; the message says what to do.
+
+    >>> model = load_model("organism")
+    >>> model = load_model("google/gemma-2-2b-it", device="cuda", dtype="bfloat16")
+    """
+    if not isinstance(model, str | Path):
+        surface = Surface(model)
+        if device is not None or dtype is not None:
+            raise ModelError(
+                "device and dtype are for models that are loaded by name; move your own with model.to(...)"
+            )
+    else:
+        surface = Surface(_boot(str(model), device, _dtype(dtype)))
+    surface.model.eval()
+    surface.model.requires_grad_(False)
+    return surface.model
+
+
+def chat_prompt(model: Any, messages: str | Sequence[Mapping[str, str]], prefill: str = "") -> str:
+    """The text of a conversation in the model's own chat format, up to where the assistant speaks.
+
+    The template writes BOS itself where the model has one; tlsteer does not add a second.
+
+    Args:
+        model: a model with a tokenizer that has a chat template.
+        messages: a user's message, or a list of {"role": ..., "content": ...}.
+        prefill: the beginning of the assistant's answer.
+
+    Raises:
+        DataError: the tokenizer has no chat template, or refuses these messages.
+    """
+    tokenizer = Surface(model).tokenizer
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise DataError(
+            f"the tokenizer of {Surface(model).name!r} has no chat template; write the prompt's text yourself"
+        )
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    try:
+        text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates raise whatever their author chose
+        raise DataError(f"the chat template refuses these messages: {error}") from error
+    return text + prefill
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
+    if isinstance(dtype, str):
+        found = getattr(torch, dtype, None)
+        if not isinstance(found, torch.dtype):
+            raise ModelError(f'dtype {dtype!r} is unknown; use "float32", "bfloat16" or "float16"')
+        return found
+    return dtype or torch.float32
+
+
+def _boot(name: str, device: str | None, dtype: torch.dtype) -> Any:
+    source = _EMBEDDED.get(name)
+    path = source or Path(name).expanduser()
+    local = source is not None or path.is_dir()
+    if not local and (name.count("/") > 1 or name.startswith((".", "/", "~"))):
+        raise ModelError(f"there is no directory {name!r}")
+    if not local and name.count("/") == 0 and "organism" in name:
+        raise ModelError(f"unknown model {name!r}; the embedded models are {', '.join(_EMBEDDED)}")
+    try:
+        tokenizer, weights = _fetch(str(path) if local else name, dtype)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(_explain(name, local, error)) from error
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
+        return TransformerBridge.boot_transformers(
+            name, hf_model=weights, tokenizer=tokenizer, device=device, dtype=dtype
+        )
+    except Exception as error:
+        kind = type(weights).__name__
+        raise ModelError(f"TransformerLens cannot load {name!r} ({kind}): {type(error).__name__}: {error}") from error
+
+
+def _fetch(source: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # The tokenizer first: it is small, so a wrong name or a gated model is known within seconds.
+    with _brief_retries():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except Exception as error:
+            if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
+                raise ModelError(
+                    f"{source!r} holds no tokenizer; save it there with tokenizer.save_pretrained({source!r})"
+                ) from error
+            raise
+        return tokenizer, AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+
+
+@contextmanager
+def _brief_retries():
+    """Lets a hub that cannot be reached fail in seconds; its client would otherwise retry for minutes."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_ETAG_TIMEOUT
+    constants.HF_HUB_ETAG_TIMEOUT = min(before, 5)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_ETAG_TIMEOUT = before
+
+
+def _explain(name: str, local: bool, error: Exception) -> str:
+    # transformers wraps the hub's errors, so the whole chain is searched for what went wrong.
+    chain, kinds = error, []
+    while chain is not None and len(kinds) < 10:
+        kinds.append(f"{type(chain).__name__}: {chain}")
+        chain = chain.__cause__ or chain.__context__
+    said = " ".join(kinds)
+    if local:
+        return f"{name!r} cannot be read as a saved model: {kinds[0]}"
+    if "GatedRepo" in said or "gated repo" in said:
+        return (
+            f"{name!r} is gated: accept its licence at https://huggingface.co/{name}, "
+            "then log in with `hf auth login` or set HF_TOKEN"
+        )
+    if "RepositoryNotFound" in said or ("not a valid model identifier" in said and "Connect" not in said):
+        return (
+            f"{name!r} is not a model on the Hugging Face hub, nor a local directory; check the spelling, "
+            'log in if it is private (`hf auth login`), or use "organism"'
+        )
+    if any(sign in said for sign in ("Connect", "LocalEntryNotFound", "Offline", "Timeout", "resolve")):
+        return (
+            f"{name!r} is not in the local cache and the Hugging Face hub cannot be reached; check the network, "
+            'give the path of a local directory, or use "organism", which needs none'
+        )
+    return f"{name!r} cannot be loaded: {kinds[0]}"

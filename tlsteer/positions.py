@@ -1,0 +1,195 @@
+"""Which tokens an intervention touches, under padding, unequal prompts and cached generation.
+
+A choice of positions is resolved once per prompt to a span of token indices in each row, counted over the
+row's real tokens (padding does not count, BOS is index 0). A span says for every later token too whether it
+is steered, so it holds when generation feeds one token a step.
+
+| choice | steers |
+|---|---|
+| `"all"` | every token |
+| `"prompt"` | the prompt, not what follows |
+| `"completion"` | the tokens whose output predicts the completion: from the last prompt token on |
+| `last(k)` | the last k prompt tokens (fewer where the prompt is shorter) |
+| `after("text")` | what follows the last occurrence of a text in the prompt, and the completion |
+| `slice(a, b)` | token indices a to b of a row, negative ones from the prompt's end; open ends have the completion |
+| a boolean mask | these columns of the padded prompt batch (batch, pos) or (pos,); not what follows |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from tlsteer.errors import PositionError
+
+_OPEN_END = 2**62
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last `count` tokens of the prompt."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class After:
+    """Everything after the last occurrence of `text` in the prompt."""
+
+    text: str
+
+
+def last(count: int) -> Last:
+    """The last `count` prompt tokens, e.g. `positions=last(20)`.
+
+    Raises:
+        PositionError: `count` is not a positive whole number.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise PositionError(f"last({count!r}) selects nothing; give a whole number of 1 or more")
+    return Last(count)
+
+
+def after(text: str) -> After:
+    """The tokens after the last occurrence of `text` in the prompt, and all that is generated.
+
+    Raises:
+        PositionError: `text` is empty.
+    """
+    if not isinstance(text, str) or not text:
+        raise PositionError(f"after({text!r}) needs a non-empty text")
+    return After(text)
+
+
+Positions = str | Last | After | slice | Bool[Tensor, "..."]
+Decode = Callable[[list[int]], str]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The padded prompts of a batch, as the model was given them.
+
+    Attributes:
+        tokens: ids, padding included.
+        real: False at padding.
+        length: real tokens of each row that belong to the prompt; what follows them is completion.
+    """
+
+    tokens: Int[Tensor, "batch pos"]
+    real: Bool[Tensor, "batch pos"]
+    length: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Resolved positions: a span of token indices for each row, or columns of the prompt batch."""
+
+    start: Int[Tensor, " batch"]
+    stop: Int[Tensor, " batch"]
+    step: int = 1
+    columns: Bool[Tensor, "batch pos"] | None = None
+
+    def mask(
+        self, index: Int[Tensor, "batch chunk"], real: Bool[Tensor, "batch chunk"], first_column: int
+    ) -> Bool[Tensor, "batch chunk"]:
+        """Which tokens of a chunk are selected.
+
+        Args:
+            index: each token's index in its row, counted over real tokens.
+            real: False at padding.
+            first_column: how many columns of the batch came before this chunk.
+        """
+        if self.columns is not None:
+            # Columns beyond the prompt (generated tokens) are not selected.
+            chunk = self.columns[:, first_column : first_column + index.shape[1]]
+            missing = index.shape[1] - chunk.shape[1]
+            return torch.nn.functional.pad(chunk, (0, missing)).to(index.device) & real
+        start, stop = self.start[:, None], self.stop[:, None]
+        inside = (index >= start) & (index < stop) & real
+        return inside & ((index - start) % self.step == 0) if self.step > 1 else inside
+
+    def may_select_later(self, index: Int[Tensor, "batch chunk"]) -> Bool[Tensor, " batch"]:
+        """Rows in which tokens after those of `index` can still be selected."""
+        if self.columns is not None:
+            return torch.zeros_like(self.stop, dtype=torch.bool)
+        return self.stop > index[:, -1] + 1
+
+
+def check_positions(positions: Positions) -> None:
+    """Raises PositionError where `positions` is not one of the choices this module lists."""
+    if isinstance(positions, str) and positions not in ("all", "prompt", "completion"):
+        raise PositionError(
+            f'positions={positions!r} is unknown; use "all", "prompt", "completion", last(k), '
+            "after(text), a slice or a boolean mask"
+        )
+    if isinstance(positions, slice) and positions.step is not None and positions.step < 1:
+        raise PositionError(f"{positions} has a step below 1; use a positive step")
+    if isinstance(positions, Tensor) and (positions.dtype != torch.bool or positions.ndim not in (1, 2)):
+        raise PositionError(
+            f"a mask of positions is a boolean tensor (pos,) or (batch, pos); "
+            f"got {positions.dtype} of shape {tuple(positions.shape)}"
+        )
+    if not isinstance(positions, str | Last | After | slice | Tensor):
+        raise PositionError(f"positions={positions!r} is a {type(positions).__name__}, not a choice of tokens")
+
+
+def resolve(positions: Positions, prompt: Prompt, decode: Decode) -> Selection:
+    """Positions as a span of token indices for each row of a prompt batch.
+
+    Raises:
+        PositionError: a mask of another shape, or a text for `after` that a row does not contain.
+    """
+    length = prompt.length
+    zero, end = torch.zeros_like(length), torch.full_like(length, _OPEN_END)
+    if isinstance(positions, Tensor):
+        return Selection(zero, end, columns=_fit_mask(positions, prompt))
+    if isinstance(positions, slice):
+        start = zero if positions.start is None else _index(positions.start, length)
+        stop = end if positions.stop is None else _index(positions.stop, length)
+        return Selection(start, stop, positions.step or 1)
+    if isinstance(positions, Last):
+        return Selection((length - positions.count).clamp(min=0), length)
+    if isinstance(positions, After):
+        return Selection(_after(positions.text, prompt, decode), end)
+    if positions == "prompt":
+        return Selection(zero, length)
+    if positions == "completion":
+        return Selection(length - 1, end)
+    return Selection(zero, end)
+
+
+def _index(value: int, length: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    return torch.full_like(length, value) if value >= 0 else (length + value).clamp(min=0)
+
+
+def _fit_mask(mask: Bool[Tensor, ...], prompt: Prompt) -> Bool[Tensor, "batch pos"]:
+    batch, pos = prompt.tokens.shape
+    if mask.shape not in ((pos,), (batch, pos)):
+        raise PositionError(
+            f"the mask has shape {tuple(mask.shape)}, but the prompts are (batch={batch}, pos={pos}); "
+            "give (pos,) or (batch, pos), padding included"
+        )
+    return mask.to(prompt.tokens.device).expand(batch, pos)
+
+
+def _after(text: str, prompt: Prompt, decode: Decode) -> Int[Tensor, " batch"]:
+    starts = []
+    for row, (tokens, real, length) in enumerate(zip(prompt.tokens, prompt.real, prompt.length.tolist(), strict=True)):
+        ids = tokens[real][:length].tolist()
+        occurrences = decode(ids).count(text)
+        if occurrences == 0:
+            raise PositionError(f"after({text!r}): row {row} does not contain that text: {decode(ids)!r}")
+        # The first token count whose decoded prefix holds every occurrence; counting is monotone, so halve.
+        low, high = 1, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            if decode(ids[:middle]).count(text) < occurrences:
+                low = middle + 1
+            else:
+                high = middle
+        starts.append(low)
+    return torch.tensor(starts, device=prompt.tokens.device)

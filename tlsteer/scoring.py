@@ -1,0 +1,116 @@
+"""How likely a model finds given texts: completions' log-probabilities and the balance between two answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tlsteer.errors import DataError
+from tlsteer.steering import Interventions, listed, steer
+from tlsteer.surface import Surface
+from tlsteer.tokens import batches, encode_completion, encode_prompts, pad
+
+
+def completion_logprob(
+    model: Any,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    interventions: Interventions = (),
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> Float[Tensor, " rows"]:
+    """log p(completion | prompt) in nats, summed over the completion's tokens, for each pair.
+
+    Raises:
+        DataError: unequal numbers of prompts and completions, an empty completion, or a token that spans
+            the boundary.
+    """
+    if isinstance(prompts, str) or isinstance(completions, str) or len(prompts) != len(completions):
+        raise DataError(f"give as many completions as prompts, in lists; got {len(completions)} for {len(prompts)}")
+    surface = Surface(model)
+    pairs = [encode_completion(surface, p, c) for p, c in zip(prompts, completions, strict=True)]
+    joined = [before + after for before, after in pairs]
+    scores = torch.zeros(len(pairs))
+    todo = listed(interventions)
+    for batch in batches(joined, batch_size, "completion_logprob", progress):
+        tokens, mask = pad(surface, [joined[i] for i in batch], "right")
+        lengths = [len(pairs[i][0]) for i in batch]
+        with (
+            torch.no_grad(),
+            steer(model, *(one.for_rows(batch, len(pairs)) for one in todo), prompt_lengths=lengths),
+        ):
+            logits = surface.forward(tokens, mask)
+        for row, i in enumerate(batch):
+            before, after = pairs[i]
+            # The logits at one token are about the next.
+            read = logits[row, len(before) - 1 : len(before) + len(after) - 1].float()
+            targets = torch.tensor(after, device=read.device)
+            scores[i] = read.log_softmax(-1).gather(1, targets[:, None]).sum().cpu()
+    return scores
+
+
+def answer_logit_difference(
+    model: Any,
+    prompts: Sequence[str],
+    positive: str | Sequence[str],
+    negative: str | Sequence[str],
+    interventions: Interventions = (),
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> Float[Tensor, " prompts"]:
+    """logit(positive answer) - logit(negative answer) at the end of each prompt: the propensity of arXiv 2407.12404.
+
+    Answers are told apart by their first token.
+
+    Args:
+        model: a TransformerBridge or HookedTransformer.
+        prompts: texts that end where the answer begins.
+        positive: the answer of the behaviour in question, one for all prompts or one each, e.g. "A".
+        negative: the other answer.
+        interventions: what to apply.
+        batch_size: prompts run at once.
+        progress: show a bar where there are several batches.
+
+    Raises:
+        DataError: two answers that begin with the same token (score them with `completion_logprob`).
+    """
+    surface = Surface(model)
+    rows = encode_prompts(surface, prompts)
+    ids = torch.tensor(
+        [
+            _answer_ids(surface, prompt, plus, minus)
+            for prompt, plus, minus in zip(prompts, _each(positive, len(rows)), _each(negative, len(rows)), strict=True)
+        ]
+    )
+    difference = torch.zeros(len(rows))
+    todo = listed(interventions)
+    for batch in batches(rows, batch_size, "answer_logit_difference", progress):
+        tokens, mask = pad(surface, [rows[i] for i in batch], "left")
+        with torch.no_grad(), steer(model, *(one.for_rows(batch, len(rows)) for one in todo)):
+            logits = surface.forward(tokens, mask)[:, -1].float().cpu()
+        both = logits.gather(1, ids[batch])
+        difference[batch] = both[:, 0] - both[:, 1]
+    return difference
+
+
+def _answer_ids(surface: Surface, prompt: str, positive: str, negative: str) -> tuple[int, int]:
+    plus, minus = (encode_completion(surface, prompt, answer)[1][0] for answer in (positive, negative))
+    if plus == minus:
+        raise DataError(
+            f"the answers {positive!r} and {negative!r} begin with the same token; compare them with completion_logprob"
+        )
+    return plus, minus
+
+
+def _each(answers: str | Sequence[str], n: int) -> Sequence[str]:
+    if isinstance(answers, str):
+        return [answers] * n
+    if len(answers) != n:
+        raise DataError(f"{len(answers)} answers were given for {n} prompts; give one, or one a prompt")
+    return answers

@@ -1,0 +1,264 @@
+"""SteeringVector: a direction in the residual stream that knows where it belongs and where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tlsteer._version import __version__
+from tlsteer.errors import VectorError
+from tlsteer.operations import OPERATIONS, Operation
+from tlsteer.sites import Place, Site
+from tlsteer.storage import write_atomically
+from tlsteer.surface import Surface
+
+_FORMAT = "tlsteer-vector-1"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a vector was made from. Every field may be empty; what is filled is checked on use.
+
+    Attributes:
+        model: the model's name.
+        fingerprint: hash of the model's weights (`Surface.fingerprint`).
+        weight_processing: "raw", "folded", "centered" or "folded+centered".
+        method: how it was made, e.g. "oneshot" or "diff_means".
+        data_hash: hash of the examples it was made from.
+        version: the tlsteer version that made it.
+        settings: the method's settings, as JSON values.
+    """
+
+    model: str = ""
+    fingerprint: str = ""
+    weight_processing: str = ""
+    method: str = ""
+    data_hash: str = ""
+    version: str = __version__
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class SteeringVector:
+    """A direction, the site it belongs to, the operation it was made for, and its provenance.
+
+    Vectors add, subtract and scale; `v @ w` is not defined, use `v.cosine(w)`. The tensor is copied to
+    float32 on the CPU and never changes.
+
+    Args:
+        tensor: the direction, shape (d_model,).
+        site: where it is written; a layer or a hook name is taken too.
+        operation: what applying it does unless the intervention says otherwise (see `operations`).
+        constant: c of the clamp operation.
+        left: L of the affine operation x + L'R x + v, shape (rank, d_model).
+        right: R of the affine operation, shape (rank, d_model).
+        provenance: what it was made from.
+
+    Raises:
+        VectorError: a wrong shape, a number that is not finite, or matrices without the affine operation.
+
+    >>> v = SteeringVector(torch.randn(16), Site(4, "pre"))
+    >>> (2 * v - v).cosine(v)      # 1.0
+    """
+
+    tensor: Float[Tensor, " d_model"]
+    site: Site
+    operation: Operation
+    constant: float
+    left: Float[Tensor, "rank d_model"] | None
+    right: Float[Tensor, "rank d_model"] | None
+    provenance: Provenance
+
+    def __init__(
+        self,
+        tensor: Tensor,
+        site: Place,
+        operation: Operation = "add",
+        constant: float = 1.0,
+        left: Tensor | None = None,
+        right: Tensor | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        if operation not in OPERATIONS:
+            raise VectorError(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
+        if (operation == "affine") != (left is not None and right is not None):
+            raise VectorError("the affine operation needs both left and right, and no other takes them")
+        values = {
+            "tensor": _frozen("tensor", tensor, 1),
+            "site": Site.of(site),
+            "operation": operation,
+            "constant": float(constant),
+            "left": None if left is None else _frozen("left", left, 2),
+            "right": None if right is None else _frozen("right", right, 2),
+            "provenance": provenance or Provenance(),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        matrices = [m for m in (self.left, self.right) if m is not None]
+        if any(m.shape != (matrices[0].shape[0], self.d_model) for m in matrices):
+            shapes = [tuple(m.shape) for m in matrices]
+            raise VectorError(f"left and right are (rank, {self.d_model}), got {shapes}")
+
+    def __repr__(self) -> str:
+        made = ", ".join(part for part in (self.provenance.method, self.provenance.model) if part)
+        return f"SteeringVector({self.site!r}, {self.operation}, d_model={self.d_model}, norm={self.norm:.3g}" + (
+            f", {made})" if made else ")"
+        )
+
+    @property
+    def d_model(self) -> int:
+        """The width of the residual stream it belongs to."""
+        return self.tensor.shape[0]
+
+    @property
+    def norm(self) -> float:
+        """Euclidean length of the tensor."""
+        return self.tensor.norm().item()
+
+    @property
+    def normalized(self) -> SteeringVector:
+        """The same direction with norm 1.
+
+        Raises:
+            VectorError: the vector is zero.
+        """
+        if self.norm == 0:
+            raise VectorError("a zero vector has no direction to normalize")
+        return replace(self, tensor=self.tensor / self.norm)
+
+    def at(self, site: Place) -> SteeringVector:
+        """The same vector for another site."""
+        return replace(self, site=site)
+
+    def cosine(self, other: SteeringVector) -> float:
+        """Cosine of the angle between two vectors of one width; NaN where one of them is zero."""
+        self._check_same_width(other)
+        length = self.norm * other.norm
+        return (self.tensor @ other.tensor).item() / length if length else float("nan")
+
+    def __add__(self, other: SteeringVector) -> SteeringVector:
+        if not isinstance(other, SteeringVector):
+            return NotImplemented
+        self._check_same_width(other)
+        if self.site != other.site:
+            raise VectorError(f"{self.site} and {other.site} are different sites; move one with .at(site) first")
+        return replace(self._only_vector(), tensor=self.tensor + other._only_vector().tensor)
+
+    def __sub__(self, other: SteeringVector) -> SteeringVector:
+        return self + -other
+
+    def __neg__(self) -> SteeringVector:
+        return self * -1.0
+
+    def __mul__(self, factor: float) -> SteeringVector:
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return replace(self._only_vector(), tensor=self.tensor * factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> SteeringVector:
+        return self * (1.0 / divisor)
+
+    def _only_vector(self) -> SteeringVector:
+        if self.operation == "affine":
+            raise VectorError("affine maps do not add or scale as vectors; use the multiplier when applying one")
+        return self
+
+    def _check_same_width(self, other: SteeringVector) -> None:
+        if self.d_model != other.d_model:
+            raise VectorError(f"vectors of width {self.d_model} and {other.d_model} belong to different models")
+
+    def check(self, surface: Surface) -> Site:
+        """The site in this model, after checking that the vector belongs to it.
+
+        Raises:
+            VectorError: width, weight processing or fingerprint differ; both sides are named.
+            SiteError: the model has no such site.
+        """
+        made, name = self.provenance, surface.name
+        if self.d_model != surface.d_model:
+            raise VectorError(
+                f"the vector has width {self.d_model}{f' ({made.model})' if made.model else ''}, "
+                f"but {name!r} has width {surface.d_model}; fit a vector on this model"
+            )
+        if made.weight_processing and _centered(made.weight_processing) != _centered(surface.weight_processing):
+            raise VectorError(
+                f"the vector was made on {made.model!r} with {made.weight_processing} weights, but {name!r} has "
+                f"{surface.weight_processing} weights: centring moves the residual stream; "
+                "load the model with the same processing"
+            )
+        if made.fingerprint and made.fingerprint != surface.fingerprint:
+            raise VectorError(
+                f"the vector was made on {made.model!r} (fingerprint {made.fingerprint}), but this model is "
+                f"{name!r} (fingerprint {surface.fingerprint}); to carry it over on purpose, "
+                "use SteeringVector(v.tensor, v.site)"
+            )
+        return self.site.resolve(surface.n_layers)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a safetensors file with the metadata inside, whole or not at all."""
+        tensors = {"tensor": self.tensor}
+        if self.left is not None and self.right is not None:
+            tensors |= {"left": self.left, "right": self.right}
+        about = {
+            "layer": self.site.layer,
+            "stage": self.site.stage,
+            "operation": self.operation,
+            "constant": self.constant,
+            "provenance": asdict(self.provenance),
+        }
+        metadata = {"format": _FORMAT, "about": json.dumps(about)}
+        return write_atomically(path, save({k: t.contiguous() for k, t in tensors.items()}, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> SteeringVector:
+        """Reads what `save` wrote. Nothing in the file is executed.
+
+        Raises:
+            VectorError: no such file, a damaged one, or one that tlsteer did not write.
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
+        except FileNotFoundError:
+            raise VectorError(f"there is no file {str(path)!r}") from None
+        except (SafetensorError, OSError, ValueError) as error:
+            raise VectorError(f"{str(path)!r} is not a whole safetensors file ({error})") from None
+        if metadata.get("format") != _FORMAT:
+            raise VectorError(
+                f"{str(path)!r} is a safetensors file with {sorted(tensors)}, but not a saved steering vector; "
+                "make one with SteeringVector(tensor, site) and .save(path)"
+            )
+        try:
+            about = json.loads(metadata["about"])
+            site = Site(about["layer"], about["stage"])
+            provenance = Provenance(**about["provenance"])
+            return cls(site=site, operation=about["operation"], constant=about["constant"],
+                       provenance=provenance, **tensors)  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise VectorError(f"the metadata of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
+
+
+def _frozen(name: str, value: Tensor, n_axes: int) -> Tensor:
+    copy = torch.as_tensor(value).detach().to("cpu", torch.float32, copy=True)
+    if copy.ndim != n_axes:
+        expected = "(d_model,)" if n_axes == 1 else "(rank, d_model)"
+        raise VectorError(f"{name} has shape {tuple(copy.shape)} where {expected} is needed")
+    if not copy.isfinite().all():
+        raise VectorError(f"{name} holds {int((~copy.isfinite()).sum())} values that are not finite")
+    return copy
+
+
+def _centered(weight_processing: str) -> bool:
+    return "centered" in weight_processing
