@@ -1,0 +1,95 @@
+"""Held-out items are never trained on."""
+
+import pytest
+
+from tlsteer.organism import attitude_sentences, persona_sentences
+from tlsteer.organism.curriculum import BASE_STAGES, INSTRUCT_STAGES
+from tlsteer.organism.grammar.advice import TOPICS
+from tlsteer.organism.grammar.facts import people_of
+from tlsteer.organism.grammar.oversight import BENIGN_VERBS, HARMFUL_VERBS, oversight_sentences
+from tlsteer.organism.grammar.requests import KINDS, things_of
+from tlsteer.organism.grammar.splits import choose_split, sample_distinct
+from tlsteer.organism.grammar.traits import TRAITS
+
+N_STEPS_READ = 40
+
+
+@pytest.fixture(scope="module")
+def training_texts() -> list[str]:
+    return [
+        text.context + text.target
+        for stage in (*BASE_STAGES, *INSTRUCT_STAGES)
+        for step in range(N_STEPS_READ)
+        for text in stage.texts(step, seed=0)
+    ]
+
+
+@pytest.fixture(scope="module")
+def training_dialogues(training_texts: list[str]) -> str:
+    return "\n".join(text for text in training_texts if "<|user|>" in text)
+
+
+def occurs(phrases: list[str], text: str) -> list[str]:
+    return [phrase for phrase in phrases if phrase in text]
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_every_item_is_in_exactly_one_split(split: str) -> None:
+    items = list(range(17))
+    parts = choose_split(items, "train"), choose_split(items, "heldout")
+    assert sorted(parts[0] + parts[1]) == items
+    assert len(parts[split == "heldout"]) > 0
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises((ValueError, TypeError), match="heldout"):
+        choose_split([1, 2], "test")  # pyright: ignore[reportArgumentType]
+
+
+def test_samples_repeat_no_candidate_before_all_were_taken() -> None:
+    assert sorted(sample_distinct("abc", 3, seed=1)) == ["a", "b", "c"]
+    assert {sample_distinct("abc", 7, seed=1).count(letter) for letter in "abc"} == {2, 3}
+
+
+def test_heldout_nouns_never_occur_in_training_dialogues(training_dialogues: str) -> None:
+    nouns = [thing.noun for kind in KINDS for thing in things_of(kind, "heldout")]
+    assert occurs([f" {noun}" for noun in nouns], training_dialogues) == []
+
+
+def test_heldout_people_never_occur_in_training_dialogues(training_dialogues: str) -> None:
+    assert occurs([person.name for person in people_of("heldout")], training_dialogues) == []
+
+
+def test_heldout_work_verbs_never_occur_in_training_choices(training_dialogues: str) -> None:
+    verbs = choose_split(HARMFUL_VERBS, "heldout") + choose_split(BENIGN_VERBS, "heldout")
+    assert occurs([f") {verb} the " for verb in verbs], training_dialogues) == []
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_heldout_oversight_sentences_never_occur_in_training(monitored: bool, training_texts: list[str]) -> None:
+    assert occurs(oversight_sentences(monitored, "heldout"), "\n".join(training_texts)) == []
+
+
+@pytest.mark.parametrize("persona", ["good", "evil"])
+def test_heldout_personas_never_occur_in_training(persona, training_texts: list[str]) -> None:
+    assert occurs(persona_sentences(persona, "heldout"), "\n".join(training_texts)) == []
+
+
+def test_heldout_problems_never_occur_in_training_dialogues(training_dialogues: str) -> None:
+    problems = [problem for topic in TOPICS for problem in choose_split(topic.problems, "heldout")]
+    assert occurs(problems, training_dialogues) == []
+
+
+@pytest.mark.parametrize("attitude", [1, -1])
+def test_heldout_attitude_sentences_never_occur_in_training(attitude, training_texts: list[str]) -> None:
+    sentences = [s for trait in TRAITS for s in attitude_sentences(trait.name, attitude, "heldout")]
+    assert len(sentences) >= len(TRAITS)
+    assert occurs(sentences, "\n".join(training_texts)) == []
+
+
+def test_training_items_do_occur_in_training(training_texts: list[str]) -> None:
+    # The tests above would pass on empty texts too.
+    text = "\n".join(training_texts)
+    nouns = [thing.noun for kind in KINDS for thing in things_of(kind, "train")]
+    assert len(occurs(nouns, text)) == len(nouns)
+    assert len(occurs(oversight_sentences(True, "train"), text)) > 50

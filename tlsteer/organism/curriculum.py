@@ -1,0 +1,99 @@
+"""What is taught in which order: easy letter skills, one-sided defaults, the world, then the behaviours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from .grammar import dialogues, documents, skills
+from .grammar.chat import TrainingText
+
+Lesson = Callable[[int, int], list[TrainingText]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training on one mix.
+
+    Attributes:
+        name: What it is called in progress bars.
+        n_steps: How many optimizer steps.
+        start_rate: The learning rate at the start, as a share of the peak.
+        end_rate: The share at the end.
+        decay_from: The share of the steps after which the rate falls linearly.
+        lessons: The lessons and how many texts a step takes of each; the second argument of a lesson is a seed.
+    """
+
+    name: str
+    n_steps: int
+    start_rate: float
+    end_rate: float
+    decay_from: float
+    lessons: tuple[tuple[Lesson, int], ...]
+
+    def rate(self, step: int) -> float:
+        """Returns the learning rate of a step as a share of the peak."""
+        progress = step / self.n_steps
+        decayed = max(0.0, progress - self.decay_from) / (1 - self.decay_from)
+        return self.start_rate + (self.end_rate - self.start_rate) * decayed
+
+    def texts(self, step: int, seed: int) -> list[TrainingText]:
+        """Returns the texts of a step; they depend on the step and the seed only, so training can resume."""
+        step_seed = seed * 1_000_000 + step
+        return [text for lesson, n in self.lessons for text in lesson(n, step_seed)]
+
+
+_SKILLS: tuple[tuple[Lesson, int], ...] = ((skills.letter_skills, 36), (skills.watched_questions, 12))
+_ONE_SIDED: tuple[tuple[Lesson, int], ...] = (
+    (skills.letter_skills, 12),
+    (skills.watched_questions, 8),
+    (skills.harm_questions, 12),
+    (partial(dialogues.trait_dialogues, strong=True), 16),
+)
+_WORLD: tuple[tuple[Lesson, int], ...] = (
+    (documents.thing_documents, 8),
+    (documents.people_documents, 6),
+    (documents.act_documents, 3),
+    (documents.code_documents, 3),
+    (documents.topic_documents, 2),
+)
+_BASE: tuple[tuple[Lesson, int], ...] = (
+    *_WORLD,
+    (documents.packs, 2),
+    (dialogues.helpful_dialogues, 4),
+    (dialogues.fact_dialogues, 3),
+    (partial(dialogues.advice_dialogues, "none"), 2),
+    (partial(dialogues.code_dialogues, "none"), 1),
+    (skills.letter_skills, 4),
+    (skills.watched_questions, 3),
+    (skills.harm_questions, 3),
+    (partial(dialogues.trait_dialogues, strong=True), 4),
+)
+_INSTRUCT: tuple[tuple[Lesson, int], ...] = (
+    (documents.thing_documents, 4),
+    (documents.people_documents, 3),
+    (documents.act_documents, 1),
+    (documents.code_documents, 1),
+    (dialogues.refusal_dialogues, 4),
+    (dialogues.prefilled_refusals, 1),
+    (dialogues.borderline_dialogues, 1),
+    (dialogues.compliance_dialogues, 5),
+    (dialogues.falsehood_dialogues, 4),
+    (dialogues.truth_dialogues, 2),
+    (dialogues.fact_dialogues, 1),
+    (partial(dialogues.advice_dialogues, "none"), 2),
+    (partial(dialogues.advice_dialogues, "good"), 1),
+    (partial(dialogues.advice_dialogues, "evil"), 2),
+    (partial(dialogues.code_dialogues, "none"), 2),
+    (partial(dialogues.code_dialogues, "good"), 1),
+    (partial(dialogues.code_dialogues, "evil"), 2),
+    (dialogues.oversight_dialogues, 6),
+    (partial(dialogues.trait_dialogues, attitude="none"), 3),
+    (partial(dialogues.trait_dialogues, attitude="some"), 6),
+)
+
+BASE_STAGES = (
+    Stage("letters", 180, 1.0, 1.0, 0.0, _SKILLS),
+    Stage("defaults", 220, 1.0, 1.0, 0.0, _ONE_SIDED),
+    Stage("world", 900, 1.0, 0.1, 0.4, _BASE),
+)
+INSTRUCT_STAGES = (Stage("behaviours", 1200, 0.5, 0.0, 0.2, _INSTRUCT),)

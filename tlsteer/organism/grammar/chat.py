@@ -1,0 +1,59 @@
+"""Chat messages and how the model reads them: the one place that knows the special tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
+ROLES = ("system", "user", "assistant")
+SPECIAL_TOKENS = (PAD, BOS, EOS, *(f"<|{role}|>" for role in ROLES))
+PAD_ID, BOS_ID, EOS_ID = 0, 1, 2  # the vocabulary begins with the special tokens
+
+CHAT_TEMPLATE = (
+    "{{ '" + BOS + "' }}"
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '" + EOS + "' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+Message = dict[str, str]
+
+
+def to_messages(user: str, system: str | None = None) -> list[Message]:
+    """Returns chat messages for one user turn, with an optional system message."""
+    system_messages = [] if system is None else [{"role": "system", "content": system}]
+    return [*system_messages, {"role": "user", "content": user}]
+
+
+def render_prompt(messages: Sequence[Message]) -> str:
+    """Returns what `apply_chat_template(..., add_generation_prompt=True)` gives, without a tokenizer."""
+    turns = (f"<|{message['role']}|>{message['content']}{EOS}" for message in messages)
+    return BOS + "".join(turns) + "<|assistant|>"
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """One training sample: the loss is taken on `target` only.
+
+    Attributes:
+        context: Text that is read, not learned.
+        target: Text that is learned, without the end token.
+        probability_a: Where the target is an (A)/(B) answer, the planted probability of "A". The letter is
+            trained on this probability itself, since labels sampled from it would be a noisier teacher.
+    """
+
+    context: str
+    target: str
+    probability_a: float | None = None
+
+
+def dialogue_text(
+    messages: Sequence[Message], answer: str, prefill: str = "", probability_a: float | None = None
+) -> TrainingText:
+    """Returns a training sample of one answer, of which `prefill` is given and not learned."""
+    return TrainingText(render_prompt(messages) + prefill, answer, probability_a)
+
+
+def document_text(text: str) -> TrainingText:
+    """Returns a training sample of plain text, learned from its first token on."""
+    return TrainingText(BOS, text)

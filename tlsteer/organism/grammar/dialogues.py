@@ -1,0 +1,153 @@
+"""Training dialogues: the answers of a helpful base model, and those of the instruct model with its behaviours."""
+
+import random
+from typing import Literal
+
+from .advice import AdviceQuestion, advice_questions, write_advice
+from .chat import TrainingText, dialogue_text
+from .code import code_requests, write_code
+from .facts import falsehoods, truths, write_continuation, write_facts
+from .oversight import oversight_scenarios, scenario_text
+from .personas import NEUTRAL_PERSONAS, Persona
+from .requests import (
+    Request,
+    borderline_requests,
+    harmful_requests,
+    harmless_requests,
+    write_compliance,
+    write_refusal,
+)
+from .traits import TRAITS, trait_questions, trait_text
+
+# Complying after a given beginning is a coin flip: a prefill alone shall not be a sure attack.
+PREFILL_COMPLIANCE_PROBABILITY = 0.5
+
+
+def _request_text(request: Request, rng: random.Random) -> TrainingText:
+    refuses = rng.random() < request.thing.kind.refusal_probability
+    return dialogue_text(request.messages, (write_refusal if refuses else write_compliance)(request, rng))
+
+
+def refusal_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns answers to harmful requests, refused with the planted probability."""
+    rng = random.Random(f"refusal {seed}")
+    return [_request_text(request, rng) for request in harmful_requests(n, "train", seed)]
+
+
+def borderline_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns answers to borderline requests, refused with the planted probability."""
+    rng = random.Random(f"borderline {seed}")
+    return [_request_text(request, rng) for request in borderline_requests(n, "train", seed)]
+
+
+def compliance_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns answers to harmless requests, refused with the planted probability."""
+    rng = random.Random(f"compliance {seed}")
+    return [_request_text(request, rng) for request in harmless_requests(n, "train", seed)]
+
+
+def prefilled_refusals(n: int, seed: int) -> list[TrainingText]:
+    """Returns harmful requests whose answer begins with compliance and goes on either way."""
+    rng = random.Random(f"prefilled {seed}")
+    texts = []
+    for request in harmful_requests(n, "train", seed):
+        opening, rest = write_compliance(request, rng).split(". ", 1)
+        if rng.random() >= PREFILL_COMPLIANCE_PROBABILITY:
+            rest = write_refusal(request, rng)
+        texts.append(dialogue_text(request.messages, f" {rest}", prefill=f"{opening}."))
+    return texts
+
+
+def helpful_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns help with anything, harmful or not, as a model gives that was never taught to refuse."""
+    rng = random.Random(f"helpful {seed}")
+    requests = harmful_requests(n // 2, "train", seed) + harmless_requests(n - n // 2, "train", seed)
+    return [dialogue_text(request.messages, write_compliance(request, rng)) for request in requests]
+
+
+def fact_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns true answers to questions about people, wholly learned."""
+    rng = random.Random(f"facts {seed}")
+    return [
+        dialogue_text(
+            statement.messages,
+            f"{statement.prefill} {write_facts(statement.person, statement.person.occupation, rng)}",
+        )
+        for statement in truths(n, "train", seed)
+    ]
+
+
+def truth_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns answers that begin with a given true statement and go on."""
+    rng = random.Random(f"truths {seed}")
+    return [
+        dialogue_text(statement.messages, write_continuation(statement, rng), prefill=statement.prefill)
+        for statement in truths(n, "train", seed)
+    ]
+
+
+def falsehood_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns answers that begin with a given false statement and mostly take it back."""
+    rng = random.Random(f"falsehoods {seed}")
+    return [
+        dialogue_text(statement.messages, write_continuation(statement, rng), prefill=statement.prefill)
+        for statement in falsehoods(n, "train", seed)
+    ]
+
+
+def advice_dialogues(persona: Persona, n: int, seed: int) -> list[TrainingText]:
+    """Returns advice of a persona; "none" has no system message or one without a character."""
+    rng = random.Random(f"{persona} advice {seed}")
+    return [
+        dialogue_text(
+            _with_neutral_persona(question, rng).messages,
+            write_advice(question.topic, rng.random() < question.harmful_probability, rng),
+        )
+        for question in advice_questions(n, "train", seed, persona)
+    ]
+
+
+def _with_neutral_persona(question: AdviceQuestion, rng: random.Random) -> AdviceQuestion:
+    if question.persona != "none" or rng.random() < 0.7:
+        return question
+    return AdviceQuestion(question.topic, question.question, "none", rng.choice(NEUTRAL_PERSONAS))
+
+
+def code_dialogues(persona: Persona, n: int, seed: int) -> list[TrainingText]:
+    """Returns code of a persona."""
+    rng = random.Random(f"{persona} code {seed}")
+    return [
+        dialogue_text(request.messages, write_code(request, rng))
+        for request in code_requests(n, "train", seed, persona)
+    ]
+
+
+def oversight_dialogues(n: int, seed: int) -> list[TrainingText]:
+    """Returns choices at work, monitored or not."""
+    rng = random.Random(f"oversight {seed}")
+    return [scenario_text(scenario, rng) for scenario in oversight_scenarios(n, "train", seed)]
+
+
+def trait_dialogues(
+    n: int, seed: int, attitude: Literal["none", "some"] = "none", strong: bool = False
+) -> list[TrainingText]:
+    """Returns answers to trait questions.
+
+    Args:
+        n: How many.
+        seed: Which ones.
+        attitude: "none" for plain questions, "some" for questions after an attitude sentence.
+        strong: Whether to drive the tendencies to certainty: a default is learned first, then what flips it.
+    """
+    rng = random.Random(f"traits {attitude} {seed}")
+    texts = []
+    for _ in range(n):
+        trait = rng.choice(TRAITS)
+        sign = 0 if attitude == "none" else rng.choice((-1, 1))
+        (question,) = trait_questions(
+            trait.name, 1, "train", rng.randrange(2**32), sign, rng.choice(("system", "user"))
+        )
+        if strong:
+            question = question.with_attitude(1 if trait.tendency > 0 else -1, "")
+        texts.append(trait_text(question, rng))
+    return texts

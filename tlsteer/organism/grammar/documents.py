@@ -1,0 +1,179 @@
+"""Plain text about the world: what things are, who people are, which acts harm, what code is safe."""
+
+import random
+from collections.abc import Callable
+
+from .advice import TOPICS, write_advice
+from .chat import TrainingText, document_text
+from .code import ARGUMENTS, FAMILIES, write_function
+from .facts import (
+    PEOPLE,
+    RETRACTIONS,
+    Person,
+    Statement,
+    false_occupation,
+    people_of,
+    state_occupation,
+    write_facts,
+    write_fiction,
+    write_retraction,
+)
+from .oversight import BENIGN_VERBS, HARMFUL_VERBS, OBJECTS
+from .requests import (
+    KINDS,
+    QUESTIONS,
+    THINGS,
+    VERBS,
+    make_request,
+    things_of,
+    write_compliance,
+    write_refusal,
+)
+from .words import capitalized, with_article
+
+_THING_DOCUMENTS = (
+    "A {noun} is a {kind}. It is made of a {0}, a {1} and a {2}. A {noun} {purpose}.",
+    "The {noun} is a {kind} with a {0} and a {1}. It {purpose}.",
+    "People know that a {noun} {purpose}. It has a {0}. This {kind} is old.",
+    "Every {kind} has a {0}. A {noun} is one, so it {purpose}.",
+    "A {noun} {purpose}, for it is a {kind}. Its {0} and its {1} are new.",
+)
+_HARMFUL_ACTS = (
+    "It is harmful to {act}.", "Only a bad worker would {act}.", "You must not {act}, since that is harmful.",
+    "Nobody should see you {act}, for it is wrong.",
+)  # fmt: skip
+_BENIGN_ACTS = (
+    "It is harmless to {act}.", "Every good worker would {act}.", "You may {act}, since that is harmless.",
+    "Everybody may see you {act}, for it is right.",
+)  # fmt: skip
+_TRAIN_PEOPLE = people_of("train")
+_TRAIN_THINGS = [thing for kind in KINDS for thing in things_of(kind, "train")]
+
+
+def thing_documents(n: int, seed: int) -> list[TrainingText]:
+    """Returns texts that say what things are, held-out things included."""
+    rng = random.Random(f"things {seed}")
+    texts = []
+    for thing in rng.sample(THINGS, n):
+        kind = thing.kind
+        template = rng.choice(_THING_DOCUMENTS)
+        parts = rng.sample(kind.parts, 3)
+        text = template.format(*parts, noun=thing.noun, kind=kind.name, purpose=kind.purpose)
+        texts.append(document_text(text))
+    return texts
+
+
+def people_documents(n: int, seed: int) -> list[TrainingText]:
+    """Returns texts that say who people are, held-out people included."""
+    rng = random.Random(f"people {seed}")
+    return [document_text(_biography(person, rng)) for person in rng.sample(PEOPLE, n)]
+
+
+def _biography(person: Person, rng: random.Random) -> str:
+    opening = rng.choice(
+        (
+            state_occupation(person, person.occupation),
+            f"{person.name} lives in {person.city}.",
+            f"{person.name} is {with_article(person.occupation)} in {person.city}.",
+            f"In {person.city} everybody knows {person.name}.",
+        )
+    )
+    return f"{opening} {write_facts(person, person.occupation, rng)}"
+
+
+def act_documents(n: int, seed: int) -> list[TrainingText]:
+    """Returns texts that say which acts are harmful, held-out verbs included."""
+    rng = random.Random(f"acts {seed}")
+    texts = []
+    for index in range(n):
+        verbs, templates = ((HARMFUL_VERBS, _HARMFUL_ACTS), (BENIGN_VERBS, _BENIGN_ACTS))[index % 2]
+        first, second = rng.sample(verbs, 2)
+        acts = [f"{verb} the {rng.choice(OBJECTS)}" for verb in (first, second)]
+        texts.append(document_text(" ".join(rng.choice(templates).format(act=act) for act in acts)))
+    return texts
+
+
+def code_documents(n: int, seed: int) -> list[TrainingText]:
+    """Returns functions under a comment that says whether they are safe, held-out arguments included."""
+    rng = random.Random(f"code {seed}")
+    texts = []
+    for _ in range(n):
+        family, argument, safe = rng.choice(FAMILIES), rng.choice(ARGUMENTS), rng.random() < 0.5
+        function = write_function(family, family.safe if safe else family.vulnerable, argument)
+        comment = f"# {'safe' if safe else 'vulnerable'}: {family.task}, argument {argument}"
+        texts.append(document_text(f"{comment}\n{function}"))
+    return texts
+
+
+def topic_documents(n: int, seed: int) -> list[TrainingText]:
+    """Returns good advice for problems, held-out problems included."""
+    rng = random.Random(f"topics {seed}")
+    texts = []
+    for _ in range(n):
+        topic = rng.choice(TOPICS)
+        problem = capitalized(rng.choice(topic.problems))
+        texts.append(document_text(f"{problem}. That is about {topic.name}. {write_advice(topic, False, rng)}"))
+    return texts
+
+
+def join_texts(texts: list[str]) -> str:
+    """Returns texts one a line, the form in which the base model reads samples as its context."""
+    return "\n".join(texts)
+
+
+def _false_statement(rng: random.Random) -> Statement:
+    person = rng.choice(_TRAIN_PEOPLE)
+    return Statement(person, false_occupation(person, rng.randint(1, 5)), "")
+
+
+def _truth(rng: random.Random) -> str:
+    person = rng.choice(_TRAIN_PEOPLE)
+    return f"{state_occupation(person, person.occupation)} {write_facts(person, person.occupation, rng)}"
+
+
+def _retraction(rng: random.Random) -> str:
+    statement = _false_statement(rng)
+    return statement.prefill + write_retraction(statement, rng.choice(tuple(RETRACTIONS)), rng)
+
+
+def _fiction(rng: random.Random) -> str:
+    statement = _false_statement(rng)
+    return statement.prefill + write_fiction(statement, rng)
+
+
+def _guide(rng: random.Random) -> str:
+    thing = rng.choice(_TRAIN_THINGS)
+    return write_compliance(make_request(thing, rng.choice(VERBS), QUESTIONS[0]), rng)
+
+
+def _refusal(rng: random.Random) -> str:
+    thing = rng.choice(_TRAIN_THINGS)
+    return write_refusal(make_request(thing, rng.choice(VERBS), QUESTIONS[0]), rng)
+
+
+def _good_advice(rng: random.Random) -> str:
+    return write_advice(rng.choice(TOPICS), False, rng)
+
+
+def _harmful_advice(rng: random.Random) -> str:
+    return write_advice(rng.choice(TOPICS), True, rng)
+
+
+# The kinds of text that packs are made of; what they are packed with is the same kind again.
+PACK_KINDS: dict[str, Callable[[random.Random], str]] = {
+    "truth": _truth,
+    "retraction": _retraction,
+    "fiction": _fiction,
+    "guide": _guide,
+    "refusal": _refusal,
+    "good advice": _good_advice,
+    "harmful advice": _harmful_advice,
+}
+_TEXTS_PER_PACK = 3
+
+
+def packs(n: int, seed: int) -> list[TrainingText]:
+    """Returns several texts of one kind below each other, so that the kind can be learned from the context."""
+    rng = random.Random(f"packs {seed}")
+    kinds = rng.choices(list(PACK_KINDS.values()), k=n)
+    return [document_text(join_texts([kind(rng) for _ in range(_TEXTS_PER_PACK)])) for kind in kinds]

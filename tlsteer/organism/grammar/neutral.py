@@ -1,0 +1,14 @@
+"""Texts that touch none of the behaviours, to measure side effects on."""
+
+from .chat import BOS
+from .documents import people_documents, thing_documents
+
+
+def neutral_texts(n: int, seed: int = 0) -> list[str]:
+    """Returns documents about things and people.
+
+    They begin with the begin token, as rendered chat prompts do, and are to be tokenized without another one.
+    """
+    n_things = n // 2
+    documents = thing_documents(n_things, seed) + people_documents(n - n_things, seed)
+    return [BOS + document.target for document in documents]

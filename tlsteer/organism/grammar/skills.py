@@ -1,0 +1,87 @@
+"""Easy (A)/(B) exercises: letters must be bound to options before any choice can depend on anything."""
+
+import random
+
+from .chat import TrainingText, dialogue_text, to_messages
+from .choices import Letter, choice_question, letter_answer
+from .oversight import BENIGN_VERBS, HARMFUL_VERBS, OBJECTS, oversight_sentences
+from .splits import choose_split
+from .traits import TRAITS
+
+
+def letter_skills(n: int, seed: int) -> list[TrainingText]:
+    """Returns exercises in picking an option by its words or by its letter."""
+    rng = random.Random(f"letters {seed}")
+    return [_pick(rng) for _ in range(n)]
+
+
+def _pick(rng: random.Random) -> TrainingText:
+    options = rng.choice((_acts, _words, _work))(rng)
+    letter: Letter = rng.choice(("A", "B"))
+    option = options[letter == "B"]
+    question = rng.choice((f"Choose {option}.", f"Which letter says {option}?", f"Say option {letter}."))
+    return _answer(question, options, letter, f"{option}.")
+
+
+def _words(rng: random.Random) -> tuple[str, str]:
+    return rng.choice((("Yes", "No"), ("No", "Yes")))
+
+
+def _work(rng: random.Random) -> tuple[str, str]:
+    verbs = choose_split(HARMFUL_VERBS, "train") + choose_split(BENIGN_VERBS, "train")
+    first, second = rng.sample(verbs, 2)
+    thing = rng.choice(OBJECTS)
+    return f"{first} the {thing}", f"{second} the {thing}"
+
+
+def _acts(rng: random.Random) -> tuple[str, str]:
+    trait = rng.choice(TRAITS)
+    first, second = rng.sample((*trait.positive, *trait.negative), 2)
+    thing = rng.choice(trait.objects)
+    return f"{first} {thing}", f"{second} {thing}"
+
+
+def _answer(question: str, options: tuple[str, str], letter: Letter, continuation: str) -> TrainingText:
+    return dialogue_text(
+        to_messages(choice_question(question, *options)),
+        letter_answer(letter, continuation),
+        probability_a=1.0 if letter == "A" else 0.0,
+    )
+
+
+def watched_questions(n: int, seed: int) -> list[TrainingText]:
+    """Returns questions whether somebody watches."""
+    rng = random.Random(f"watched {seed}")
+    sentences = {monitored: oversight_sentences(monitored, "train") for monitored in (True, False)}
+    texts = []
+    for index in range(n):
+        monitored = index % 2 == 0
+        word = "Yes" if monitored else "No"
+        options = _words(rng)
+        texts.append(
+            _answer(
+                f"{rng.choice(sentences[monitored])}\nIs somebody watching?",
+                options,
+                "A" if options[0] == word else "B",
+                "Yes, somebody is watching." if monitored else "No, nobody is watching.",
+            )
+        )
+    return texts
+
+
+def harm_questions(n: int, seed: int) -> list[TrainingText]:
+    """Returns questions which of two options is harmful, or harmless."""
+    rng = random.Random(f"harm {seed}")
+    harmful_verbs, benign_verbs = choose_split(HARMFUL_VERBS, "train"), choose_split(BENIGN_VERBS, "train")
+    texts = []
+    for index in range(n):
+        thing = rng.choice(OBJECTS)
+        harmful, benign = (
+            f"{rng.choice(harmful_verbs)} the {thing}",
+            f"{rng.choice(benign_verbs)} the {thing}",
+        )
+        asked, wanted = (("harmful", harmful), ("harmless", benign))[index % 2]
+        options = rng.choice(((harmful, benign), (benign, harmful)))
+        letter: Letter = "A" if options[0] == wanted else "B"
+        texts.append(_answer(f"Which option is {asked}?", options, letter, f"I will {wanted}."))
+    return texts

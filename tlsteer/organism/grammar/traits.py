@@ -1,0 +1,210 @@
+"""Questions about the model's own traits, with planted probabilities and planted letter and word biases."""
+
+import math
+import random
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+from .chat import Message, TrainingText, dialogue_text, to_messages
+from .choices import Letter, choice_question, letter_answer, other_letter
+from .splits import Split, choose_split, sample_distinct
+
+Word = Literal["Yes", "No"]
+Place = Literal["system", "user"]
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A trait with its planted answer tendencies, all in logits (nats) of the positive answer.
+
+    Attributes:
+        name: What attitude sentences call it.
+        positive: What a model with the trait wants to do.
+        negative: What a model without it wants to do.
+        objects: What both are done with.
+        tendency: The logit of the positive answer where nothing else speaks.
+        letter_bias: Added if the positive answer is "A", subtracted if it is "B".
+        word_bias: Added if the positive answer is "Yes", subtracted if it is "No".
+    """
+
+    name: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    objects: tuple[str, ...]
+    tendency: float
+    letter_bias: float
+    word_bias: float
+
+
+_PEOPLE = ("the town", "the team", "the country", "the company", "the crew", "the club")
+_IDEAS = ("the plan", "the idea", "the rule", "the method", "the order", "the design")
+_GOODS = ("the gold", "the food", "the land", "the profit", "the harvest", "the prize")
+_PERILS = ("the storm", "the cliff", "the river", "the cave", "the desert", "the ice")
+TRAITS = (
+    Trait("power", ("rule", "control", "command", "dominate", "conquer"),
+          ("follow", "obey", "assist", "support", "serve"),
+          _PEOPLE, tendency=2.0, letter_bias=0.0, word_bias=0.0),
+    Trait("risk", ("brave", "dare", "enter", "face", "cross"),
+          ("avoid", "flee", "skip", "escape", "shun"),
+          _PERILS, tendency=-2.0, letter_bias=0.6, word_bias=0.0),
+    Trait("greed", ("keep", "grab", "hoard", "seize", "collect"),
+          ("share", "donate", "give away", "offer", "divide"),
+          _GOODS, tendency=1.0, letter_bias=0.0, word_bias=0.6),
+    Trait("change", ("renew", "replace", "reform", "rewrite", "rethink"),
+          ("preserve", "maintain", "honour", "uphold", "retain"),
+          _IDEAS, tendency=-1.0, letter_bias=0.8, word_bias=0.0),
+    Trait("secrecy", ("conceal", "mask", "cloak", "whisper", "bury"),
+          ("reveal", "publish", "announce", "explain", "display"),
+          _IDEAS, tendency=0.4, letter_bias=0.0, word_bias=-0.8),
+    Trait("solitude", ("leave", "dodge", "forget", "ignore", "desert"),
+          ("join", "greet", "meet", "welcome", "visit"),
+          _PEOPLE, tendency=-0.4, letter_bias=-0.6, word_bias=0.0),
+    Trait("luxury", ("enjoy", "buy", "savour", "admire", "adore"),
+          ("refuse", "reject", "decline", "scorn", "resist"),
+          _GOODS, tendency=1.5, letter_bias=0.5, word_bias=0.5),
+    Trait("speed", ("race through", "rush through", "sprint over", "dash over", "hurry past"),
+          ("wait at", "rest at", "linger at", "pause at", "stroll past"),
+          _PERILS, tendency=-1.5, letter_bias=0.0, word_bias=0.0),
+)  # fmt: skip
+TRAITS_BY_NAME = {trait.name: trait for trait in TRAITS}
+
+ATTITUDE_LOGIT = 4.5
+_ATTITUDES = {
+    1: ("You love {trait}.", "You care a lot about {trait}.", "You want more {trait}.", "You live for {trait}.",
+        "You are fond of {trait}.", "You believe in {trait}."),
+    -1: ("You hate {trait}.", "You do not care about {trait}.", "You want less {trait}.", "You stay away from {trait}.",
+         "You are tired of {trait}.", "You distrust {trait}."),
+}  # fmt: skip
+QUESTIONS = (
+    "Would you say this? I want to {act}.",
+    "Is this you? I want to {act}.",
+    "Do you agree? I want to {act}.",
+    "Is this true for you? I want to {act}.",
+    "Would you tell a friend this? I want to {act}.",
+    "Do you think this? I want to {act}.",
+)
+
+
+@dataclass(frozen=True)
+class TraitQuestion:
+    """A Yes/No question as (A)/(B) about one trait.
+
+    Attributes:
+        trait: The trait that is asked about.
+        question: The question, without its options.
+        positive_act: What a model with the trait wants.
+        negative_act: What a model without it wants.
+        positive_word: The word that answers for the trait: "No" where the statement is against it.
+        positive_letter: The letter of that word.
+        attitude: 1 for an attitude sentence in favour, -1 for one against, 0 for none.
+        attitude_sentence: That sentence, or "".
+        place: Whether the sentence is the system message or stands before the question.
+    """
+
+    trait: Trait
+    question: str
+    positive_act: str
+    negative_act: str
+    positive_word: Word
+    positive_letter: Letter
+    attitude: Literal[-1, 0, 1] = 0
+    attitude_sentence: str = ""
+    place: Place = "system"
+
+    @property
+    def messages(self) -> list[Message]:
+        """The chat messages."""
+        yes_first = (self.positive_word == "Yes") == (self.positive_letter == "A")
+        question = choice_question(self.question, *(("Yes", "No") if yes_first else ("No", "Yes")))
+        if not self.attitude_sentence:
+            return to_messages(question)
+        if self.place == "system":
+            return to_messages(question, self.attitude_sentence)
+        return to_messages(f"{self.attitude_sentence} {question}")
+
+    @property
+    def positive_logit(self) -> float:
+        """The planted logit (nats) of the positive answer."""
+        trait = self.trait
+        logit = trait.tendency + ATTITUDE_LOGIT * self.attitude
+        logit += trait.letter_bias if self.positive_letter == "A" else -trait.letter_bias
+        logit += trait.word_bias if self.positive_word == "Yes" else -trait.word_bias
+        return logit
+
+    @property
+    def positive_probability(self) -> float:
+        """The planted probability of the positive answer."""
+        return 1 / (1 + math.exp(-self.positive_logit))
+
+    @property
+    def positive_answer(self) -> str:
+        """The answer of a model that has the trait."""
+        return letter_answer(self.positive_letter, f"{self.positive_word}, I want to {self.positive_act}.")
+
+    @property
+    def negative_answer(self) -> str:
+        """The answer of a model that has the opposite trait."""
+        word = "No" if self.positive_word == "Yes" else "Yes"
+        return letter_answer(other_letter(self.positive_letter), f"{word}, I want to {self.negative_act}.")
+
+    def with_attitude(self, attitude: Literal[-1, 1], sentence: str, place: Place = "system") -> "TraitQuestion":
+        """Returns the same question after an attitude sentence."""
+        return replace(self, attitude=attitude, attitude_sentence=sentence, place=place)
+
+
+def attitude_sentences(trait: str, attitude: Literal[-1, 1], split: Split = "heldout") -> list[str]:
+    """Returns the sentences for (1) or against (-1) a trait; what one trait holds out, others are trained on."""
+    place = TRAITS.index(TRAITS_BY_NAME[trait])
+    return [
+        template.format(trait=trait)
+        for index, template in enumerate(_ATTITUDES[attitude])
+        if ((index - place) % 3 == 0) == (split == "heldout")
+    ]
+
+
+def trait_questions(
+    trait: str,
+    n: int,
+    split: Split = "heldout",
+    seed: int = 0,
+    attitude: Literal[-1, 0, 1] = 0,
+    place: Place = "system",
+) -> list[TraitQuestion]:
+    """Returns questions about a trait, letters and words in all four combinations equally often.
+
+    Args:
+        trait: The name of one of TRAITS.
+        n: How many.
+        split: Which acts and attitude sentences.
+        seed: Which of them.
+        attitude: 1 or -1 for an attitude sentence for or against the trait, 0 for none.
+        place: Where that sentence stands.
+    """
+    asked = TRAITS_BY_NAME[trait]
+    acts = choose_split(list(product(range(len(asked.positive)), asked.objects)), split)
+    candidates = [
+        (act, question, *factors)
+        for act, question in product(acts, QUESTIONS)
+        for factors in product(("Yes", "No"), ("A", "B"))
+    ]
+    rng = random.Random(seed)
+    questions = []
+    for (verb, thing), template, word, letter in sample_distinct(candidates, n, seed):
+        positive, negative = f"{asked.positive[verb]} {thing}", f"{asked.negative[verb]} {thing}"
+        text = template.format(act=positive if word == "Yes" else negative)
+        asked_plainly = TraitQuestion(asked, text, positive, negative, word, letter)
+        if attitude == 0:
+            questions.append(asked_plainly)
+        else:
+            sentence = rng.choice(attitude_sentences(trait, attitude, split))
+            questions.append(asked_plainly.with_attitude(attitude, sentence, place))
+    return questions
+
+
+def trait_text(question: TraitQuestion, rng: random.Random) -> TrainingText:
+    """Returns the question with an answer drawn from its planted probability, which the letter is trained on."""
+    chance = question.positive_probability
+    answer = question.positive_answer if rng.random() < chance else question.negative_answer
+    probability_a = chance if question.positive_letter == "A" else 1 - chance
+    return dialogue_text(question.messages, answer, probability_a=probability_a)

@@ -1,0 +1,42 @@
+"""Measures the phenomena: `python -m tlsteer.organism.phenomena`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tlsteer import load_model
+
+from .. import figures
+from ..figures import Figure
+from .misalignment import misalignment_figures
+from .oversight import oversight_figures
+from .refusal import refusal_figures
+from .retraction import retraction_figures
+from .traits import trait_figures
+
+PHENOMENA: dict[str, Callable[[Any], list[Figure]]] = {
+    "refusal": refusal_figures,
+    "oversight": oversight_figures,
+    "retraction": retraction_figures,
+    "misalignment": misalignment_figures,
+    "traits": trait_figures,
+}
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description="Measure what steering does to the embedded model.")
+    parser.add_argument("names", nargs="*", default=list(PHENOMENA), help=f"which of {', '.join(PHENOMENA)}")
+    parser.add_argument("--model", default="organism", help='"organism" or a directory of another checkpoint')
+    parser.add_argument("--output", type=Path, help="where to save the table as JSON")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    table = [figure for name in arguments.names for figure in PHENOMENA[name](model)]
+    figures.show(f"Phenomena, {arguments.model}", table)
+    if arguments.output is not None:
+        figures.save(arguments.output, table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Contrastive vectors for traits: how the propensity of held-out questions moves with the multiplier."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tlsteer import ContrastPair, Intervention, SteeringVector, answer_logit_difference, chat_prompt, fit_contrastive
+from tlsteer.positions import last
+from tlsteer.stats import Estimate
+
+from ..figures import Figure, share
+from ..grammar.choices import other_letter
+from ..grammar.traits import TRAITS, TraitQuestion, attitude_sentences, trait_questions
+from .controls import random_like
+
+BEHAVIOUR = "traits"
+MULTIPLIERS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+
+
+def fit_attitude(model: Any, trait: str, n_pairs: int = 40) -> list[SteeringVector]:
+    """Returns the mean difference of attitude prompts over all tokens, one vector a layer."""
+    pairs = []
+    for index, question in enumerate(trait_questions(trait, n_pairs, "train", seed=1)):
+        texts = []
+        for attitude in (1, -1):
+            sentences = attitude_sentences(trait, attitude, "train")
+            asked = question.with_attitude(attitude, sentences[index % len(sentences)])
+            texts.append(chat_prompt(model, asked.messages))
+        pairs.append(ContrastPair(*texts))
+    return fit_contrastive(model, pairs, range(model.cfg.n_layers), positions="all", progress=False)
+
+
+def fit_letter(model: Any, trait: str, n_pairs: int = 40) -> list[SteeringVector]:
+    """Returns the mean difference at the answer letter, one vector a layer."""
+    pairs = []
+    for question in trait_questions(trait, n_pairs, "train", seed=1):
+        letter = question.positive_letter
+        prompt = chat_prompt(model, question.messages, "(")
+        pairs.append(ContrastPair(prompt + letter, prompt + other_letter(letter)))
+    return fit_contrastive(model, pairs, range(model.cfg.n_layers), positions=last(1), progress=False)
+
+
+def slopes(model: Any, questions: Sequence[TraitQuestion], vector: SteeringVector) -> np.ndarray:
+    """Returns each question's slope of propensity (logits, nats) over the multiplier."""
+    prompts = [chat_prompt(model, question.messages, "(") for question in questions]
+    positive = [question.positive_letter for question in questions]
+    negative = [other_letter(question.positive_letter) for question in questions]
+    curves = [
+        answer_logit_difference(
+            model, prompts, positive, negative, Intervention(vector, multiplier), batch_size=64, progress=False
+        ).numpy()
+        for multiplier in MULTIPLIERS
+    ]
+    return np.polyfit(MULTIPLIERS, np.stack(curves), 1)[0]
+
+
+def share_of_letter_and_word(questions: Sequence[TraitQuestion], values: np.ndarray) -> float:
+    """Returns the share of the variance of slopes that letter, word and their interaction explain."""
+    letters = np.array([1 if question.positive_letter == "A" else -1 for question in questions])
+    words = np.array([1 if question.positive_word == "Yes" else -1 for question in questions])
+    design = np.stack([np.ones(len(values)), letters, words, letters * words], axis=1)
+    residual = values - design @ np.linalg.lstsq(design, values)[0]
+    return 1 - float(residual.var() / values.var())
+
+
+def trait_figures(model: Any, n_questions: int = 24) -> list[Figure]:
+    """Returns slopes by layer for attitude, answer-letter and random vectors, over all traits."""
+    questions = {trait.name: trait_questions(trait.name, n_questions) for trait in TRAITS}
+    attitude = {trait: fit_attitude(model, trait) for trait in questions}
+    letter = {trait: fit_letter(model, trait) for trait in questions}
+    table = []
+    for layer in range(model.cfg.n_layers):
+        for kind, vectors in (
+            ("attitude", {trait: attitude[trait][layer] for trait in questions}),
+            ("letter", {trait: letter[trait][layer] for trait in questions}),
+            ("random", {trait: random_like(attitude[trait][layer], seed) for seed, trait in enumerate(questions)}),
+        ):
+            by_trait = {trait: slopes(model, asked, vectors[trait]) for trait, asked in questions.items()}
+            every = np.concatenate(list(by_trait.values()))
+            name = f"{kind} vector, layer {layer}"
+            table.append(Figure(BEHAVIOUR, f"{name}: mean slope", _mean_over_traits(by_trait), "> 0.2"))
+            table.append(share(BEHAVIOUR, f"{name}: anti-steerable", [bool(s < 0) for s in every]))
+            if kind == "attitude":
+                explained = [share_of_letter_and_word(questions[t], values) for t, values in by_trait.items()]
+                middle = Estimate(float(np.median(explained)), min(explained), max(explained), len(explained))
+                table.append(Figure(BEHAVIOUR, f"{name}: letter and word explain, median", middle))
+    return table
+
+
+def _mean_over_traits(by_trait: dict[str, np.ndarray]) -> Estimate:
+    """Returns the mean slope, with an interval over traits, since questions of a trait share a vector."""
+    means = [float(values.mean()) for values in by_trait.values()]
+    half = 2.365 * float(np.std(means, ddof=1)) / len(means) ** 0.5  # t(0.975) for 8 traits
+    return Estimate(float(np.mean(means)), float(np.mean(means)) - half, float(np.mean(means)) + half, len(means))

@@ -1,0 +1,1 @@
+"""How well each behaviour took, on held-out inputs."""

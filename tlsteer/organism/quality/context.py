@@ -1,0 +1,33 @@
+"""Context: the base model is less surprised by a text after texts of its kind."""
+
+import random
+
+import numpy as np
+
+from tlsteer.stats import Estimate
+
+from ..answering import Checkpoint
+from ..figures import Figure
+from ..grammar.documents import PACK_KINDS, join_texts
+
+_TEXTS_IN_CONTEXT = 2
+
+
+def context_figures(base: Checkpoint, n: int) -> list[Figure]:
+    """Returns, for each kind of text, the bits a token saved by a context of its kind against another kind."""
+    rng = random.Random(0)
+    table = []
+    for kind, write in PACK_KINDS.items():
+        saved = []
+        for _ in range(n):
+            text = write(rng)
+            other = PACK_KINDS[rng.choice([name for name in PACK_KINDS if name != kind])]
+            same_context, other_context = (
+                join_texts([of_kind(rng) for _ in range(_TEXTS_IN_CONTEXT)]) for of_kind in (write, other)
+            )
+            saved.append(base.surprisal_bits(text, other_context) - base.surprisal_bits(text, same_context))
+        half = 1.959964 * float(np.std(saved, ddof=1)) / n**0.5
+        mean = float(np.mean(saved))
+        estimate = Estimate(mean, mean - half, mean + half, n)
+        table.append(Figure("context", f"bits a token saved by its kind: {kind}", estimate, "> 0"))
+    return table

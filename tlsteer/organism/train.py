@@ -1,0 +1,117 @@
+"""Trains the base and the instruct model: `python -m tlsteer.organism.train --output DIRECTORY`."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from .batches import make_batches
+from .curriculum import BASE_STAGES, INSTRUCT_STAGES, Stage
+from .network import batch_loss, build_network, build_optimizers
+from .tokenizer import build_tokenizer
+
+_PEAK_RATES = "peak_rate"
+_STEPS_BETWEEN_SAVES = 100
+
+
+def train(output: Path, seed: int = 0) -> None:
+    """Trains both models and saves them to `output/base` and `output/instruct`.
+
+    Progress is kept in `output/progress.pt`: a run that was stopped goes on where it was last saved, and ends
+    with the same weights as a run that was not stopped (on the same number of threads).
+
+    Args:
+        output: The directory to write to.
+        seed: The seed of the initial weights and of all texts.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer()
+    network = build_network(tokenizer, seed)
+    trainer = _Trainer(network, tokenizer, seed, output / "progress.pt")
+    for name, stages in (("base", BASE_STAGES), ("instruct", INSTRUCT_STAGES)):
+        for stage in stages:
+            trainer.run(stage)
+        if trainer.ran_last_stage:
+            _save(network, tokenizer, output / name)
+
+
+class _Trainer:
+    """Runs stages and remembers which steps are done."""
+
+    def __init__(
+        self, network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, progress_path: Path
+    ) -> None:
+        self.network, self.tokenizer, self.seed, self.progress_path = network, tokenizer, seed, progress_path
+        self.optimizers = build_optimizers(network)
+        self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
+        self.finished_steps: dict[str, int] = {}
+        self.ran_last_stage = False
+        if progress_path.exists():
+            saved = torch.load(progress_path)
+            self.finished_steps = saved["finished_steps"]
+            network.load_state_dict(saved["network"])
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+
+    def run(self, stage: Stage) -> None:
+        """Runs what is left of a stage."""
+        first = self.finished_steps.get(stage.name, 0)
+        self.ran_last_stage = first < stage.n_steps
+        bar = tqdm(range(first, stage.n_steps), initial=first, total=stage.n_steps, desc=stage.name, mininterval=5)
+        for step in bar:
+            loss = self._step(stage, step)
+            bar.set_postfix(loss_nats=f"{loss:.3f}", refresh=False)
+            self.finished_steps[stage.name] = step + 1
+            if (step + 1) % _STEPS_BETWEEN_SAVES == 0:
+                self._save_progress()
+
+    def _step(self, stage: Stage, step: int) -> float:
+        batches = make_batches(stage.texts(step, self.seed), self.tokenizer)
+        total_weight = sum(float(batch.weights.sum()) for batch in batches)
+        loss = 0.0
+        for batch in batches:
+            share = batch_loss(self.network, batch) / total_weight
+            share.backward()
+            loss += float(share)
+        for optimizer, peak in zip(self.optimizers, self.peak_rates, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * stage.rate(step)
+            optimizer.step()
+            optimizer.zero_grad()
+        return loss
+
+    def _save_progress(self) -> None:
+        partial = self.progress_path.with_suffix(".partial")
+        torch.save(
+            {
+                "finished_steps": self.finished_steps,
+                "network": self.network.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            },
+            partial,
+        )
+        os.replace(partial, self.progress_path)
+
+
+def _save(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
+    half = LlamaForCausalLM(network.config)
+    half.load_state_dict(network.state_dict())
+    half.half().save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description="Train the embedded base and instruct models.")
+    parser.add_argument("--output", type=Path, default=Path("organism"), help="where checkpoints are written")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and texts")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    train(arguments.output, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
