@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 from tlsteer.errors import SiteError
@@ -29,8 +30,9 @@ class Site:
     stage: Stage = "pre"
 
     def __post_init__(self) -> None:
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int):
+        if isinstance(self.layer, bool) or not isinstance(self.layer, Integral):
             raise SiteError(f"a layer is a whole number, got {self.layer!r}")
+        object.__setattr__(self, "layer", int(self.layer))  # numpy's integers too
         if self.stage not in STAGES:
             raise SiteError(f"stage {self.stage!r} is unknown; use one of {', '.join(STAGES)}")
 
@@ -49,8 +51,8 @@ class Site:
         """A Site from a Site, a layer (its pre) or a TransformerLens hook name."""
         if isinstance(place, Site):
             return place
-        if isinstance(place, int):
-            return cls(place)
+        if isinstance(place, Integral):
+            return cls(place)  # pyright: ignore[reportArgumentType] # made an int there
         found = _HOOK_NAME.fullmatch(place) if isinstance(place, str) else None
         if found is None:
             raise SiteError(
