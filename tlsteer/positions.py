@@ -17,7 +17,7 @@ is steered, so it holds when generation feeds one token a step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,8 +126,12 @@ def check_positions(positions: Positions) -> None:
             f'positions={positions!r} is unknown; use "all", "prompt", "completion", last(k), '
             "after(text), a slice or a boolean mask"
         )
-    if isinstance(positions, slice) and positions.step is not None and positions.step < 1:
-        raise PositionError(f"{positions} has a step below 1; use a positive step")
+    if isinstance(positions, slice):
+        ends = (positions.start, positions.stop, positions.step)
+        if not all(end is None or (isinstance(end, int) and abs(end) < _OPEN_END) for end in ends):
+            raise PositionError(f"{positions} is not made of whole numbers")
+        if positions.step is not None and positions.step < 1:
+            raise PositionError(f"{positions} has a step below 1; use a positive step")
     if isinstance(positions, Tensor) and (positions.dtype != torch.bool or positions.ndim not in (1, 2)):
         raise PositionError(
             f"a mask of positions is a boolean tensor (pos,) or (batch, pos); "
@@ -135,6 +139,19 @@ def check_positions(positions: Positions) -> None:
         )
     if not isinstance(positions, str | Last | After | slice | Tensor):
         raise PositionError(f"positions={positions!r} is a {type(positions).__name__}, not a choice of tokens")
+
+
+def for_rows(positions: Positions, rows: Sequence[int], n_rows: int) -> Positions:
+    """The same choice for some rows of a larger batch; only a mask with a row for each differs.
+
+    Raises:
+        PositionError: a mask with another number of rows.
+    """
+    if not isinstance(positions, Tensor) or positions.ndim < 2:
+        return positions
+    if positions.shape[0] != n_rows:
+        raise PositionError(f"the mask has {positions.shape[0]} rows for {n_rows} texts; give (pos,) or (batch, pos)")
+    return positions[list(rows)]
 
 
 def resolve(positions: Positions, prompt: Prompt, decode: Decode) -> Selection:
@@ -180,14 +197,14 @@ def _after(text: str, prompt: Prompt, decode: Decode) -> Int[Tensor, " batch"]:
     starts = []
     for row, (tokens, real, length) in enumerate(zip(prompt.tokens, prompt.real, prompt.length.tolist(), strict=True)):
         ids = tokens[real][:length].tolist()
-        occurrences = decode(ids).count(text)
-        if occurrences == 0:
+        last_at = decode(ids).rfind(text)
+        if last_at < 0:
             raise PositionError(f"after({text!r}): row {row} does not contain that text: {decode(ids)!r}")
-        # The first token count whose decoded prefix holds every occurrence; counting is monotone, so halve.
+        # The first token count whose decoded prefix holds the last occurrence; longer ones do too, so halve.
         low, high = 1, len(ids)
         while low < high:
             middle = (low + high) // 2
-            if decode(ids[:middle]).count(text) < occurrences:
+            if decode(ids[:middle]).rfind(text) < last_at:
                 low = middle + 1
             else:
                 high = middle

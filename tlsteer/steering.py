@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from tlsteer.errors import PositionError, SiteError, VectorError
 from tlsteer.operations import Operation, edit
-from tlsteer.positions import Decode, Positions, Prompt, Selection, check_positions, resolve
+from tlsteer.positions import Decode, Positions, Prompt, Selection, check_positions, for_rows, resolve
 from tlsteer.sites import Place, Site
 from tlsteer.surface import Hook, Pass, Surface
 from tlsteer.vectors import SteeringVector
@@ -32,7 +34,7 @@ class Intervention:
         site: where to write instead of the vector's own site.
 
     Raises:
-        VectorError: row vectors of different sites or operations, or no vector.
+        VectorError: row vectors of different sites or operations, no vector, or a multiplier that is no number.
         PositionError: unknown positions.
     """
 
@@ -54,6 +56,9 @@ class Intervention:
                 raise VectorError(f"a vector for {self.vectors[0].operation} cannot be applied as {self.operation}")
             if len(self.vectors) > 1:
                 raise VectorError("affine interventions take one map for the whole batch, not one a row")
+        many = self.multiplier if isinstance(self.multiplier, Sequence) else [self.multiplier]
+        if not many or not all(isinstance(m, Real) and math.isfinite(m) for m in many):
+            raise VectorError(f"multiplier {self.multiplier!r} is not a finite number, nor a list of them, one a row")
 
     @property
     def vectors(self) -> tuple[SteeringVector, ...]:
@@ -61,17 +66,18 @@ class Intervention:
         return (self.vector,) if isinstance(self.vector, SteeringVector) else tuple(self.vector)
 
     def for_rows(self, rows: Sequence[int], n_rows: int) -> Intervention:
-        """The same for some rows of a larger batch, picking their vectors and multipliers.
+        """The same for some rows of a larger batch, picking their vectors, multipliers and rows of a mask.
 
         Raises:
             VectorError: vectors or multipliers are neither one nor `n_rows`.
+            PositionError: a mask has another number of rows.
         """
         vector, multiplier = self.vector, self.multiplier
         if len(self.vectors) > 1:
             vector = _pick(self.vectors, rows, n_rows, "vectors")
         if isinstance(multiplier, Sequence):
             multiplier = _pick(multiplier, rows, n_rows, "multipliers")
-        return replace(self, vector=vector, multiplier=multiplier)
+        return replace(self, vector=vector, multiplier=multiplier, positions=for_rows(self.positions, rows, n_rows))
 
     def write(self, surface: Surface) -> Write:
         """What this amounts to on a model, after checking that the vectors belong to it."""
@@ -80,8 +86,6 @@ class Intervention:
         first, device = self.vectors[0], surface.device
         multipliers = self.multiplier if isinstance(self.multiplier, Sequence) else [self.multiplier]
         strengths = torch.tensor([float(m) for m in multipliers], device=device)
-        if not strengths.isfinite().all():
-            raise VectorError(f"multiplier {self.multiplier!r} is not finite")
         return Write(
             site=Site.of(first.site if self.site is None else self.site).resolve(surface.n_layers),
             # Kept in float32: projections stay exact on low-precision models.
@@ -398,8 +402,10 @@ class _Writer:
             entry.prefill += per_row
         else:
             entry.steps.append(sum(per_row))
-        ratio = added.norm(dim=-1) / residual.norm(dim=-1).clamp(min=torch.finfo(residual.dtype).tiny)
-        entry._ratios.append(ratio[self._mask].float().sum())
+        # In float32: the norm of a float16 residual overflows, one of bfloat16 has two digits.
+        change, length = (torch.linalg.vector_norm(one, dim=-1, dtype=torch.float32) for one in (added, residual))
+        ratio = change / length.clamp(min=torch.finfo(torch.float32).tiny)
+        entry._ratios.append(ratio[self._mask].sum())
 
 
 def _pick(values: Sequence, rows: Sequence[int], n_rows: int, name: str) -> list:
