@@ -106,7 +106,9 @@ class Surface:
     def pad_id(self) -> int:
         """An id to fill padding with; what it is does not matter, every pass carries a mask."""
         tokenizer = self.tokenizer
-        return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+        # A pad token added to a tokenizer alone has an id that the model's embedding does not hold.
+        known = (i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None)
+        return next((i for i in known if i < self.model.cfg.d_vocab), 0)
 
     @cached_property
     def weight_processing(self) -> str:
@@ -123,11 +125,12 @@ class Surface:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the model's sizes and of weights in its middle, equal for both classes and any dtype."""
+        """A hash of the model's sizes and of weights' signs in its middle, equal for both classes and any dtype."""
         cfg, middle = self.model.cfg, self.model.blocks[self.n_layers // 2]
         weight: Tensor = middle.attn.W_O[0] if hasattr(middle.attn, "W_O") else self.model.W_E[:512]
         digest = hashlib.sha256(f"{cfg.n_layers},{cfg.d_model},{cfg.d_vocab}".encode())
-        digest.update(weight.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes())
+        # The signs alone: rounding to another precision changes every weight but the sign of none.
+        digest.update(weight.detach().signbit().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def read_name(self, site: Site) -> str:
