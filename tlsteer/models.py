@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def chat_prompt(model: Any, messages: str | Sequence[Mapping[str, str]], prefill
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
     if isinstance(dtype, str):
         found = getattr(torch, dtype, None)
-        if not isinstance(found, torch.dtype):
+        if not isinstance(found, torch.dtype) or not found.is_floating_point:
             raise ModelError(f'dtype {dtype!r} is unknown; use "float32", "bfloat16" or "float16"')
         return found
     return dtype or torch.float32
@@ -110,30 +109,44 @@ def _boot(name: str, device: str | None, dtype: torch.dtype) -> Any:
 def _fetch(source: str, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # The tokenizer first: it is small, so a wrong name or a gated model is known within seconds.
-    with _brief_retries():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except Exception as error:
-            if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
-                raise ModelError(
-                    f"{source!r} holds no tokenizer; save it there with tokenizer.save_pretrained({source!r})"
-                ) from error
-            raise
-        return tokenizer, AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-
-
-@contextmanager
-def _brief_retries():
-    """Lets a hub that cannot be reached fail in seconds; its client would otherwise retry for minutes."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_ETAG_TIMEOUT
-    constants.HF_HUB_ETAG_TIMEOUT = min(before, 5)
+    missing = (
+        f"{source!r} holds no tokenizer; save one beside the weights, in a local directory, "
+        "with tokenizer.save_pretrained(directory)"
+    )
+    cached_only = {} if Path(source).is_dir() or _on_the_hub(source) else {"local_files_only": True}
+    # The tokenizer first: it is small, so a gated model is known within seconds.
     try:
-        yield
-    finally:
-        constants.HF_HUB_ETAG_TIMEOUT = before
+        tokenizer = AutoTokenizer.from_pretrained(source, **cached_only)
+    except Exception as error:
+        if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
+            raise ModelError(missing) from error
+        raise
+    # Where there are no tokenizer files, transformers makes up a tokenizer that knows its special tokens only.
+    if set(tokenizer.encode("a", add_special_tokens=False)) <= set(tokenizer.all_special_ids):
+        raise ModelError(missing)
+    return tokenizer, AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **cached_only)
+
+
+def _on_the_hub(name: str) -> bool:
+    """Whether the hub answers that it has a model; False where it cannot be reached.
+
+    Asked once and briefly: the downloads themselves retry for a minute before they give up.
+
+    Raises:
+        RepositoryNotFoundError: the hub has no such model.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        HfApi().model_info(name, timeout=5)
+    except RepositoryNotFoundError:
+        raise
+    except HfHubHTTPError:
+        return True  # it is there and complains of something else; let the download say what
+    except Exception:  # no network, however the HTTP library of the day names that
+        return False
+    return True
 
 
 def _explain(name: str, local: bool, error: Exception) -> str:
