@@ -18,8 +18,10 @@ def encode(surface: Surface, text: str) -> list[int]:
     """The ids of a text, with BOS in front where TransformerLens puts one and the text has none yet.
 
     Raises:
-        DataError: the text gives no token at all.
+        DataError: the text gives no token at all, or is no text.
     """
+    if not isinstance(text, str):
+        raise DataError(f"a {type(text).__name__} is not a text: {text!r}; for messages, see chat_prompt")
     tokenizer = surface.tokenizer
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     bos = tokenizer.bos_token_id
