@@ -24,7 +24,7 @@ def generate(
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    stop: Sequence[str] = (),
+    stop: str | Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 32,
     use_cache: bool = True,
@@ -42,7 +42,7 @@ def generate(
         temperature: 0 is greedy; above, tokens are sampled from softmax(logits / temperature).
         top_k: sample from the k likeliest tokens only.
         top_p: sample from the likeliest tokens that together have this probability.
-        stop: strings that end a text; they are left out of it.
+        stop: a string that ends a text, or several; it is left out of the text.
         seed: of the sampling; each prompt has a generator of its own made from it.
         batch_size: prompts run at once.
         use_cache: keep keys and values between steps; off is slow and gives the same text.
@@ -55,8 +55,8 @@ def generate(
         DataError: no prompts, one too long for the model, or settings out of range.
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if max_new_tokens < 1 or temperature < 0:
-        raise DataError(f"max_new_tokens={max_new_tokens} has to be at least 1, temperature={temperature} at least 0")
+    stop = [stop] if isinstance(stop, str) else list(stop)
+    _check(max_new_tokens, temperature, top_k, top_p, stop)
     surface = Surface(model)
     rows = encode_prompts(surface, prompts, room=max_new_tokens)
     todo = listed(interventions)
@@ -68,6 +68,20 @@ def generate(
         for i, text in zip(batch, found, strict=True):
             texts[i] = text
     return texts
+
+
+def _check(
+    max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None, stop: Sequence[str]
+) -> None:
+    for name, value, fits, wanted in (
+        ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1"),
+        ("temperature", temperature, 0 <= temperature < float("inf"), "0 (greedy) or more"),
+        ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None for all tokens"),
+        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1"),
+        ("stop", stop, all(stop), "without empty strings, which end every text at once"),
+    ):
+        if not fits:
+            raise DataError(f"{name}={value!r} has to be {wanted}")
 
 
 @torch.no_grad()
@@ -132,7 +146,7 @@ class _Sampler:
         self._generators: dict[int, torch.Generator] = {}
         self._warpers = [] if self._greedy else [TemperatureLogitsWarper(float(temperature))]
         self._warpers += [TopKLogitsWarper(top_k)] if top_k else []
-        self._warpers += [TopPLogitsWarper(top_p)] if top_p else []
+        self._warpers += [TopPLogitsWarper(float(top_p))] if top_p is not None and top_p < 1 else []
 
     def choose(self, logits: Float[Tensor, "batch d_vocab"], numbers: list[int]) -> list[int]:
         if self._greedy:
@@ -149,5 +163,6 @@ class _Sampler:
     def _generator(self, number: int) -> torch.Generator:
         if number not in self._generators:
             # The odd factor keeps (seed, number) pairs apart for any usual seed.
-            self._generators[number] = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
+            seed = (self._seed * 1_000_003 + number) % 2**63
+            self._generators[number] = torch.Generator().manual_seed(seed)
         return self._generators[number]
