@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -90,8 +91,10 @@ class SteeringVector:
     ) -> None:
         if operation not in OPERATIONS:
             raise VectorError(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
-        if (operation == "affine") != (left is not None and right is not None):
+        if [left is not None, right is not None] != [operation == "affine"] * 2:
             raise VectorError("the affine operation needs both left and right, and no other takes them")
+        if not math.isfinite(constant):
+            raise VectorError(f"constant {constant!r} is not finite")
         values = {
             "tensor": _frozen("tensor", tensor, 1),
             "site": Site.of(site),
@@ -122,7 +125,7 @@ class SteeringVector:
     @property
     def norm(self) -> float:
         """Euclidean length of the tensor."""
-        return self.tensor.norm().item()
+        return self.tensor.double().norm().item()  # in float32 the squares of small values vanish
 
     @property
     def normalized(self) -> SteeringVector:
@@ -133,7 +136,7 @@ class SteeringVector:
         """
         if self.norm == 0:
             raise VectorError("a zero vector has no direction to normalize")
-        return replace(self, tensor=self.tensor / self.norm)
+        return replace(self._only_vector(), tensor=self.tensor.double() / self.norm)
 
     def at(self, site: Place) -> SteeringVector:
         """The same vector for another site."""
@@ -143,7 +146,7 @@ class SteeringVector:
         """Cosine of the angle between two vectors of one width; NaN where one of them is zero."""
         self._check_same_width(other)
         length = self.norm * other.norm
-        return (self.tensor @ other.tensor).item() / length if length else float("nan")
+        return (self.tensor.double() @ other.tensor.double()).item() / length if length else float("nan")
 
     def __add__(self, other: SteeringVector) -> SteeringVector:
         if not isinstance(other, SteeringVector):
@@ -151,7 +154,13 @@ class SteeringVector:
         self._check_same_width(other)
         if self.site != other.site:
             raise VectorError(f"{self.site} and {other.site} are different sites; move one with .at(site) first")
-        return replace(self._only_vector(), tensor=self.tensor + other._only_vector().tensor)
+        total = self._only_vector().tensor + other._only_vector().tensor
+        if (self.operation, self.constant) != (other.operation, other.constant):
+            raise VectorError(
+                f"a vector to {self.operation} (constant {self.constant}) and one to {other.operation} "
+                f"(constant {other.constant}) have no common sum; apply both in one steer(...)"
+            )
+        return replace(self, tensor=total, provenance=_joint(self.provenance, other.provenance))
 
     def __sub__(self, other: SteeringVector) -> SteeringVector:
         return self + -other
@@ -258,6 +267,25 @@ def _frozen(name: str, value: Tensor, n_axes: int) -> Tensor:
     if not copy.isfinite().all():
         raise VectorError(f"{name} holds {int((~copy.isfinite()).sum())} values that are not finite")
     return copy
+
+
+def _joint(first: Provenance, second: Provenance) -> Provenance:
+    """The provenance of a sum: the one model, both methods, both data."""
+    same_model = "fingerprint", "weight_processing"
+    for name in same_model:
+        one, other = getattr(first, name), getattr(second, name)
+        if one and other and one != other:
+            raise VectorError(
+                f"the vectors were made on {first.model!r} ({name} {one}) and {second.model!r} ({name} {other}); "
+                "only vectors of one model add up"
+            )
+    either = {name: getattr(first, name) or getattr(second, name) for name in ("model", *same_model)}
+    both = {
+        name: "+".join(dict.fromkeys(filter(None, (getattr(first, name), getattr(second, name)))))
+        for name in ("method", "data_hash")
+    }
+    settings = first.settings if first.settings == second.settings else {}
+    return Provenance(**either, **both, settings=settings)
 
 
 def _centered(weight_processing: str) -> bool:
