@@ -6,13 +6,24 @@ import os
 import tempfile
 from pathlib import Path
 
+from tlsteer.errors import TlsteerError
+
 
 def write_atomically(path: str | Path, content: bytes) -> Path:
     """Writes `content` to `path` through a temporary file beside it, creating parent folders.
 
     A reader sees the old file or the new one, never part of either.
+
+    Raises:
+        TlsteerError: the folder or the file cannot be written.
     """
-    path = Path(path)
+    try:
+        return _write(Path(path), content)
+    except OSError as error:
+        raise TlsteerError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
