@@ -15,14 +15,15 @@ PACKAGE = ROOT / "tlsteer"
 
 # Lowest first: a module may import from its own layer and from lower ones.
 LAYERS = [
-    {"_version", "errors", "sites", "positions", "operations", "stats", "storage"},
+    {"_version", "errors", "sites", "positions", "operations", "stats", "storage", "vector_files"},
     {"surface", "vectors", "models", "tokens", "data", "organism"},
-    {"residuals", "steering"},
+    {"residuals", "steering", "lean"},
     {"generation", "scoring"},
     {"fit"},
     {"evaluate"},
     {"analyse", "studies"},
     {"plot", "report"},
+    {"demo"},
     {"cli"},
     {"__main__", "__init__"},
 ]

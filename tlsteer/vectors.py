@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from tlsteer._version import __version__
 from tlsteer.errors import VectorError
 from tlsteer.operations import OPERATIONS, Operation
 from tlsteer.sites import Place, Site
-from tlsteer.storage import write_atomically
 from tlsteer.surface import Surface
-
-_FORMAT = "tlsteer-vector-1"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a vector was made from. Every field may be empty; what is filled is checked on use.
-
-    Attributes:
-        model: the model's name.
-        fingerprint: hash of the model's weights (`Surface.fingerprint`).
-        weight_processing: "raw", "folded", "centered" or "folded+centered".
-        method: how it was made, e.g. "oneshot" or "diff_means".
-        data_hash: hash of the examples it was made from.
-        version: the tlsteer version that made it.
-        settings: the method's settings, as JSON values.
-    """
-
-    model: str = ""
-    fingerprint: str = ""
-    weight_processing: str = ""
-    method: str = ""
-    data_hash: str = ""
-    version: str = __version__
-    settings: Mapping[str, Any] = field(default_factory=dict)
+from tlsteer.vector_files import Provenance, VectorFile, read_vector_file, write_vector_file
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -216,18 +185,10 @@ class SteeringVector:
 
     def save(self, path: str | Path) -> Path:
         """Writes a safetensors file with the metadata inside, whole or not at all."""
-        tensors = {"tensor": self.tensor}
-        if self.left is not None and self.right is not None:
-            tensors |= {"left": self.left, "right": self.right}
-        about = {
-            "layer": self.site.layer,
-            "stage": self.site.stage,
-            "operation": self.operation,
-            "constant": self.constant,
-            "provenance": asdict(self.provenance),
-        }
-        metadata = {"format": _FORMAT, "about": json.dumps(about)}
-        return write_atomically(path, save({k: t.contiguous() for k, t in tensors.items()}, metadata))
+        matrices = {"left": self.left, "right": self.right}
+        tensors = {"tensor": self.tensor} | {name: m for name, m in matrices.items() if m is not None}
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
+        return write_vector_file(path, VectorFile(arrays, self.site, self.operation, self.constant, self.provenance))
 
     @classmethod
     def load(cls, path: str | Path) -> SteeringVector:
@@ -236,27 +197,17 @@ class SteeringVector:
         Raises:
             VectorError: no such file, a damaged one, or one that tlsteer did not write.
         """
+        file = read_vector_file(path)
         try:
-            with safe_open(str(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # not a dict
-        except FileNotFoundError:
-            raise VectorError(f"there is no file {str(path)!r}") from None
-        except (SafetensorError, OSError, ValueError) as error:
-            raise VectorError(f"{str(path)!r} is not a whole safetensors file ({error})") from None
-        if metadata.get("format") != _FORMAT:
-            raise VectorError(
-                f"{str(path)!r} is a safetensors file with {sorted(tensors)}, but not a saved steering vector; "
-                "make one with SteeringVector(tensor, site) and .save(path)"
+            return cls(
+                site=file.site,
+                operation=file.operation,  # pyright: ignore[reportArgumentType] # __init__ checks it
+                constant=file.constant,
+                provenance=file.provenance,
+                **{name: torch.from_numpy(array) for name, array in file.tensors.items()},
             )
-        try:
-            about = json.loads(metadata["about"])
-            site = Site(about["layer"], about["stage"])
-            provenance = Provenance(**about["provenance"])
-            return cls(site=site, operation=about["operation"], constant=about["constant"],
-                       provenance=provenance, **tensors)  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            raise VectorError(f"the metadata of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
+        except (TypeError, ValueError) as error:
+            raise VectorError(f"the content of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
 
 
 def _frozen(name: str, value: Tensor, n_axes: int) -> Tensor:

@@ -1,0 +1,107 @@
+"""The file of a steering vector: safetensors with its metadata inside, read without torch, never executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from tlsteer._version import __version__
+from tlsteer.errors import SiteError, VectorError
+from tlsteer.sites import Site
+from tlsteer.storage import write_atomically
+
+_FORMAT = "tlsteer-vector-1"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a vector was made from. Every field may be empty; what is filled is checked on use.
+
+    Attributes:
+        model: the model's name.
+        fingerprint: hash of the model's weights (`Surface.fingerprint`).
+        weight_processing: "raw", "folded", "centered" or "folded+centered".
+        method: how it was made, e.g. "oneshot" or "diff_means".
+        data_hash: hash of the examples it was made from.
+        version: the tlsteer version that made it.
+        settings: the method's settings, as JSON values.
+    """
+
+    model: str = ""
+    fingerprint: str = ""
+    weight_processing: str = ""
+    method: str = ""
+    data_hash: str = ""
+    version: str = __version__
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorFile:
+    """What the file of a vector holds.
+
+    Attributes:
+        tensors: "tensor", and for the affine operation "left" and "right".
+        site: where the vector is written.
+        operation: what applying it does.
+        constant: c of clamp.
+        provenance: what it was made from.
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    site: Site
+    operation: str
+    constant: float
+    provenance: Provenance
+
+
+def write_vector_file(path: str | Path, content: VectorFile) -> Path:
+    """Writes the file, whole or not at all."""
+    about = {
+        "layer": content.site.layer,
+        "stage": content.site.stage,
+        "operation": content.operation,
+        "constant": content.constant,
+        "provenance": asdict(content.provenance),
+    }
+    return write_atomically(path, save(dict(content.tensors), {"format": _FORMAT, "about": json.dumps(about)}))
+
+
+def read_vector_file(path: str | Path) -> VectorFile:
+    """Reads what `write_vector_file` wrote. Nothing in the file is executed.
+
+    Raises:
+        VectorError: no such file, a damaged one, or one that tlsteer did not write.
+    """
+    try:
+        with safe_open(str(path), framework="np") as file:
+            metadata = file.metadata() or {}
+            names = sorted(file.keys())
+            if metadata.get("format") != _FORMAT:
+                raise VectorError(
+                    f"{str(path)!r} is a safetensors file with {names}, but not a saved steering vector; "
+                    "make one with SteeringVector(tensor, site) and .save(path)"
+                )
+            tensors = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise VectorError(f"there is no file {str(path)!r}") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise VectorError(f"{str(path)!r} is not a whole safetensors file ({error})") from None
+    try:
+        about = json.loads(metadata["about"])
+        return VectorFile(
+            tensors={"tensor": tensors.pop("tensor"), **tensors},
+            site=Site(about["layer"], about["stage"]),
+            operation=about["operation"],
+            constant=about["constant"],
+            provenance=Provenance(**about["provenance"]),
+        )
+    except (KeyError, TypeError, ValueError, SiteError) as error:
+        raise VectorError(f"the content of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
