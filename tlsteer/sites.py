@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import total_ordering
 from numbers import Integral
 from typing import Literal, get_args
 
@@ -14,12 +15,14 @@ STAGES: tuple[str, ...] = get_args(Stage)
 _HOOK_NAME = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|mid|post)")
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
+@dataclass(frozen=True)
 class Site:
     """A position in the residual stream: before, in the middle of, or after a block.
 
     `pre` is the residual entering the block, `mid` the residual after attention has been added,
     `post` the residual leaving the block. Layers count from 0; negative layers count from the end.
+    Sites sort in the order of the stream.
 
     >>> Site(4)                                # Site(4, 'pre')
     >>> Site(4, "post").hook_name              # 'blocks.4.hook_resid_post'
@@ -35,6 +38,9 @@ class Site:
         object.__setattr__(self, "layer", int(self.layer))  # numpy's integers too
         if self.stage not in STAGES:
             raise SiteError(f"stage {self.stage!r} is unknown; use one of {', '.join(STAGES)}")
+
+    def __lt__(self, other: Site) -> bool:
+        return (self.layer, STAGES.index(self.stage)) < (other.layer, STAGES.index(other.stage))
 
     def __repr__(self) -> str:
         return f"Site({self.layer}, {self.stage!r})"
