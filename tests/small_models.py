@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import inspect
 import shutil
 import tempfile
 
@@ -22,6 +23,8 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+from tlsteer import load_model
 
 VOCABULARY, WIDTH, LAYERS = 300, 32, 4
 SEQUENTIAL = ("gpt2", "llama", "gemma2", "qwen2")
@@ -92,6 +95,35 @@ def bridge(kind, seed=0):
     return TransformerBridge.boot_transformers(
         f"tiny-{kind}", hf_model=hugging_face(kind, seed), tokenizer=tokenizer(), device="cpu"
     )
+
+
+@functools.cache
+def loaded(kind="gpt2", dtype="float32"):
+    """One frozen bridge for all tests; they leave it as they found it."""
+    return load_model(saved(kind), dtype=dtype)
+
+
+@functools.cache
+def saved(kind):
+    """A folder as `save_pretrained` of a model and its tokenizer leaves it."""
+    folder = tempfile.mkdtemp(prefix="tlsteer-test-model-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    hugging_face(kind).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def unchecked(call):
+    """A public function or class without the annotation checks of the tests, as users call it."""
+    if not isinstance(call, type):
+        return inspect.unwrap(call)
+
+    def make(*arguments, **settings):
+        made = object.__new__(call)
+        inspect.unwrap(call.__init__)(made, *arguments, **settings)
+        return made
+
+    return make
 
 
 def hooked(kind, processed=False, seed=0):

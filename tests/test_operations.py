@@ -1,0 +1,114 @@
+"""Each operation against its definition in float64, with its gradients, in low precision and at its edges."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.small_models import WIDTH, loaded
+from tlsteer import Intervention, SteeringVector
+from tlsteer.operations import OPERATIONS, edit
+from tlsteer.surface import Surface
+
+PROJECTIONS = ["clamp", "ablate"]
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def defined(operation, x, v, c, left, right):
+    """The steered residual by the textbook, one row and position at a time."""
+    if operation == "add":
+        return x + v
+    if operation == "affine":
+        return x + left.T @ (right @ x) + v
+    target = c if operation == "clamp" else 0.0
+    return x - (v @ x) / (v @ v) * v + target * v
+
+
+def applied(operation, residual, v, c=1.0, left=None, right=None):
+    """The edit as an intervention of a vector makes it."""
+    vector = SteeringVector(v, 0, operation, c, left, right)
+    write = Intervention(vector).write(Surface(loaded()))
+    return residual + edit(operation, residual, write.vector, write.constant, write.left, write.right)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@given(seed=st.integers(0, 1000), c=st.floats(-3, 3), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_an_operation_is_its_definition(operation, seed, c, scale):
+    x, v = random(2, 3, WIDTH, seed=seed), random(WIDTH, seed=seed + 1) * scale
+    left, right = (random(2, WIDTH, seed=seed + i) for i in (2, 3)) if operation == "affine" else (None, None)
+    found = applied(operation, x.float(), v, c, left, right)
+    expected = torch.stack([torch.stack([defined(operation, x_p, v, c, left, right) for x_p in row]) for row in x])
+    torch.testing.assert_close(found.double(), expected, atol=2e-5 * max(scale, 1), rtol=1e-4)
+
+
+@given(st.integers(0, 1000), st.floats(-4, 4))
+def test_clamp_sets_the_component_whatever_it_was_and_leaves_the_rest(seed, c):
+    x, v = random(1, 4, WIDTH, seed=seed).float(), random(WIDTH, seed=seed + 1).float()
+    clamped = applied("clamp", x, v, c)
+    torch.testing.assert_close(clamped @ v / (v @ v), torch.full((1, 4), c), atol=1e-5, rtol=1e-5)
+    basis = torch.linalg.svd(v[None]).Vh[1:]
+    torch.testing.assert_close(clamped @ basis.T, x @ basis.T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(applied("clamp", clamped, v, c), clamped, atol=1e-4, rtol=1e-4)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 100))
+def test_ablation_knows_a_direction_not_a_length_or_a_sign(seed, factor):
+    x, v = random(1, 4, WIDTH, seed=seed).float(), random(WIDTH, seed=seed + 1).float()
+    for other in (v * factor, -v):
+        torch.testing.assert_close(applied("ablate", x, other), applied("ablate", x, v), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(applied("ablate", x, v), applied("clamp", x, v, 0.0), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("operation", ["add", *PROJECTIONS])
+def test_a_zero_vector_changes_nothing(operation):
+    x = random(2, 3, WIDTH).float()
+    assert torch.equal(applied(operation, x, torch.zeros(WIDTH)), x)
+
+
+@pytest.mark.parametrize("operation", ["add", *PROJECTIONS])
+def test_a_vector_for_each_row_is_each_row_with_its_vector(operation):
+    x, vectors = random(3, 4, WIDTH).float(), random(3, WIDTH, seed=1).float()
+    together = edit(operation, x, vectors, 0.5)
+    for row in range(3):
+        alone = edit(operation, x[row : row + 1], vectors[row : row + 1], 0.5)
+        torch.testing.assert_close(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_low_precision_loses_no_more_than_one_rounding_of_the_edit(operation, dtype):
+    """A large common part would swamp the projection if it were summed in low precision."""
+    x = (random(2, 5, WIDTH) + 30).to(dtype)
+    v = random(WIDTH, seed=1).float()
+    left, right = (random(2, WIDTH, seed=i).float() / 8 for i in (2, 3)) if operation == "affine" else (None, None)
+    found = applied(operation, torch.zeros_like(x) + x, v, 1.0, left, right) - x
+    assert found.dtype == dtype
+    vector = SteeringVector(v, 0, operation, 1.0, left, right)
+    write = Intervention(vector).write(Surface(loaded()))
+    low = edit(operation, x, write.vector, 1.0, write.left, write.right)
+    wide = edit(operation, x.float(), write.vector, 1.0, write.left, write.right)
+    assert low.dtype == dtype
+    torch.testing.assert_close(low, wide.to(dtype), atol=0, rtol=torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("operation", ["add", *PROJECTIONS])
+def test_gradients_of_residual_and_vector_are_those_of_the_definition(operation):
+    x, v = random(2, 3, WIDTH).requires_grad_(), random(1, WIDTH, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, v: x + edit(operation, x, v, 0.7), (x, v))
+
+
+def test_the_gradient_of_a_clamp_exists_at_the_zero_vector():
+    v = torch.zeros(1, WIDTH, requires_grad=True)
+    (gradient,) = torch.autograd.grad(edit("clamp", random(1, 2, WIDTH).float(), v, 1.0).sum(), [v])
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("operation", PROJECTIONS)
+def test_the_residual_given_is_not_changed_in_place(operation):
+    x = random(1, 2, WIDTH).float()
+    before = x.clone()
+    edit(operation, x, random(1, WIDTH, seed=1).float())
+    assert torch.equal(x, before)
