@@ -91,16 +91,16 @@ def hugging_face(kind, seed=0):
     return model.eval()
 
 
-def bridge(kind, seed=0):
+def bridge(kind, seed=0, dtype=torch.float32):
     return TransformerBridge.boot_transformers(
-        f"tiny-{kind}", hf_model=hugging_face(kind, seed), tokenizer=tokenizer(), device="cpu"
+        f"tiny-{kind}", hf_model=hugging_face(kind, seed).to(dtype), tokenizer=tokenizer(), device="cpu", dtype=dtype
     )
 
 
 @functools.cache
-def loaded(kind="gpt2", dtype="float32"):
-    """One frozen bridge for all tests; they leave it as they found it."""
-    return load_model(saved(kind), dtype=dtype)
+def loaded(kind="gpt2", dtype=torch.float32):
+    """A bridge as `load_model` gives it, made once; tests leave it as it was."""
+    return load_model(bridge(kind, dtype=dtype))
 
 
 @functools.cache

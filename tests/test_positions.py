@@ -1,5 +1,7 @@
 """Positions against a naive reference: a list of indices for each row, whatever the padding and the chunks."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import assume, example, given
@@ -54,7 +56,7 @@ def selected(selection, real, splits):
     """The selected token indices of each row when the columns come in chunks."""
     index = real.long().cumsum(1) - 1
     edges = sorted({0, real.shape[1], *(s for s in splits if 0 < s < real.shape[1])})
-    masks = [selection.mask(index[:, a:b], real[:, a:b], a) for a, b in zip(edges, edges[1:], strict=False)]
+    masks = [selection.mask(index[:, a:b], real[:, a:b], a) for a, b in pairwise(edges)]
     return [set(i[m].tolist()) for i, m in zip(index, torch.cat(masks, 1), strict=True)], torch.cat(masks, 1)
 
 
@@ -139,15 +141,23 @@ def test_a_mask_follows_its_rows_into_batches_and_other_choices_stay():
         for_rows(mask, [0], 4)
 
 
-@pytest.mark.parametrize("choice", ["everything", slice(0, 4, 0), slice(None, None, -1), slice(1.5, 3), slice("a"),
-                                    slice(0, 2**70), torch.ones(3), torch.ones(1, 1, 1, dtype=torch.bool)], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "choice",
+    ["everything", slice(0, 4, 0), slice(None, None, -1), slice(1.5, 3), slice("a"), slice(0, 2**70),
+     torch.ones(3), torch.ones(1, 1, 1, dtype=torch.bool)],
+    ids=repr,
+)  # fmt: skip
 def test_choices_that_mean_nothing_are_refused(choice):
     with pytest.raises(PositionError):
         unchecked(check_positions)(choice)
 
 
-@pytest.mark.parametrize("choice", ["all", "prompt", "completion", last(1), after("x"), slice(None), slice(-3, None, 2),
-                                    torch.ones(3, dtype=torch.bool), torch.ones(2, 3, dtype=torch.bool)], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "choice",
+    ["all", "prompt", "completion", last(1), after("x"), slice(None), slice(-3, None, 2),
+     torch.ones(3, dtype=torch.bool), torch.ones(2, 3, dtype=torch.bool)],
+    ids=repr,
+)  # fmt: skip
 def test_the_choices_of_the_table_are_taken(choice):
     check_positions(choice)
 
