@@ -13,15 +13,21 @@ from transformers import (
     AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from tlsteer import load_model
@@ -29,6 +35,7 @@ from tlsteer import load_model
 VOCABULARY, WIDTH, LAYERS = 300, 32, 4
 SEQUENTIAL = ("gpt2", "llama", "gemma2", "qwen2")
 KINDS = (*SEQUENTIAL, "neox")
+MORE_KINDS = ("gemma3", "qwen3", "mistral")
 _TEXT = "Hello world, this is a test of the thing. What is it? Sure, here is the answer. I cannot say."
 _TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
@@ -82,6 +89,14 @@ def hugging_face(kind, seed=0):
         model = Gemma2ForCausalLM(Gemma2Config(**_MODERN, head_dim=8, sliding_window=8))
     elif kind == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**_MODERN))
+    elif kind == "gemma3":
+        config = Gemma3TextConfig(**_MODERN, head_dim=8, sliding_window=8, sliding_window_pattern=2)
+        config.architectures = ["Gemma3ForCausalLM"]
+        model = Gemma3ForCausalLM(config)
+    elif kind == "qwen3":
+        model = Qwen3ForCausalLM(Qwen3Config(**_MODERN, head_dim=8))
+    elif kind == "mistral":
+        model = MistralForCausalLM(MistralConfig(**_MODERN, sliding_window=8))
     else:
         modern = {k: v for k, v in _MODERN.items() if k != "num_key_value_heads"}
         model = GPTNeoXForCausalLM(GPTNeoXConfig(**modern))

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from tlsteer.errors import SiteError as SiteError
     from tlsteer.errors import TlsteerError as TlsteerError
     from tlsteer.errors import VectorError as VectorError
+    from tlsteer.fit import FitsInterrupted as FitsInterrupted
+    from tlsteer.fit import Noise as Noise
+    from tlsteer.fit import OneShot as OneShot
     from tlsteer.fit import OneShotFit as OneShotFit
     from tlsteer.fit import fit_contrastive as fit_contrastive
+    from tlsteer.fit import fit_many as fit_many
     from tlsteer.fit import fit_oneshot as fit_oneshot
     from tlsteer.generation import generate as generate
     from tlsteer.models import chat_prompt as chat_prompt
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "ContrastPair Example",
     "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
-    "fit": "OneShotFit fit_contrastive fit_oneshot",
+    "fit": "FitsInterrupted Noise OneShot OneShotFit fit_contrastive fit_many fit_oneshot",
     "generation": "generate",
     "models": "chat_prompt load_model",
     "positions": "after last",

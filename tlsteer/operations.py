@@ -28,18 +28,18 @@ OPERATIONS: tuple[str, ...] = get_args(Operation)
 def edit(
     operation: Operation,
     residual: Float[Tensor, "batch pos d_model"],
-    vector: Float[Tensor, "rows d_model"],
+    vector: Float[Tensor, "#rows d_model"],
     constant: float = 1.0,
-    left: Float[Tensor, "rank d_model"] | None = None,
-    right: Float[Tensor, "rank d_model"] | None = None,
+    left: Float[Tensor, "#rows rank d_model"] | None = None,
+    right: Float[Tensor, "#rows rank d_model"] | None = None,
 ) -> Float[Tensor, "#batch #pos d_model"]:
     """The edit of an operation, in the residual's dtype, before the multiplier and the mask.
 
     Args:
         vector: one row for the whole batch, or one for each row of it.
         constant: c of clamp; other operations ignore it.
-        left: L of affine.
-        right: R of affine.
+        left: L of affine, one for the whole batch or one for each row.
+        right: R of affine, likewise.
     """
     along = vector[:, None, :]
     if operation == "add":
@@ -49,7 +49,7 @@ def edit(
     if operation == "affine":
         assert left is not None  # SteeringVector guarantees both
         assert right is not None
-        return ((wide @ right.T) @ left + along).to(residual.dtype)
+        return (wide @ right.mT @ left + along).to(residual.dtype)
     # A vector of norm 0 has no direction: its projection is 0, not NaN.
     squared_norm = along.square().sum(-1, keepdim=True).clamp(min=torch.finfo(along.dtype).tiny)
     component = (wide * along).sum(-1, keepdim=True) / squared_norm

@@ -84,7 +84,7 @@ def _passes(
 
 def _chosen(positions: Positions, prompt: Prompt, surface: Surface) -> Bool[Tensor, "batch pos"]:
     index = prompt.real.long().cumsum(1) - 1
-    mask = resolve(positions, prompt, lambda ids: surface.tokenizer.decode(ids)).mask(index, prompt.real, 0)
+    mask = resolve(positions, prompt, surface.decode).mask(index, prompt.real, 0)
     if not mask.any(1).all():
         raise PositionError(f"positions={positions!r} select nothing in text {int((~mask.any(1)).nonzero()[0])}")
     return mask

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tlsteer.errors import PositionError, SiteError, VectorError
 from tlsteer.operations import Operation, edit
-from tlsteer.positions import Decode, Positions, Prompt, Selection, check_positions, for_rows, resolve
+from tlsteer.positions import Positions, Prompt, Selection, check_positions, for_rows, resolve
 from tlsteer.sites import Place, Site
 from tlsteer.surface import Hook, Pass, Surface
 from tlsteer.vectors import SteeringVector
@@ -94,8 +94,8 @@ class Intervention:
             positions=self.positions,
             operation=self.operation or first.operation,
             constant=first.constant,
-            left=None if first.left is None else first.left.to(device),
-            right=None if first.right is None else first.right.to(device),
+            left=None if first.left is None else first.left[None].to(device),
+            right=None if first.right is None else first.right[None].to(device),
         )
 
 
@@ -120,8 +120,8 @@ class Write:
     positions: Positions = "all"
     operation: Operation = "add"
     constant: float = 1.0
-    left: Float[Tensor, "rank d_model"] | None = None
-    right: Float[Tensor, "rank d_model"] | None = None
+    left: Float[Tensor, "#rows rank d_model"] | None = None
+    right: Float[Tensor, "#rows rank d_model"] | None = None
 
 
 Interventions = Intervention | SteeringVector | Sequence[Intervention | SteeringVector]
@@ -257,10 +257,6 @@ class _Reader:
         self.index: Tensor = torch.empty(0)
         self.real: Tensor = torch.empty(0)
 
-    @property
-    def decode(self) -> Decode:
-        return self._surface.tokenizer.decode
-
     def see(self, coming: Pass) -> None:
         total = coming.n_cached + coming.columns
         real = self._real(coming, total)
@@ -330,7 +326,7 @@ class _Writer:
         reader, positions = self._reader, self._write.positions
         if reader.is_new:
             if reader.prompt is not None:
-                self._selection = resolve(positions, reader.prompt, reader.decode)
+                self._selection = resolve(positions, reader.prompt, self._surface.decode)
             elif isinstance(positions, str) and positions == "all":
                 self._selection = None
             else:

@@ -102,6 +102,10 @@ class Surface:
             )
         return self.model.tokenizer
 
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids, special tokens included."""
+        return self.tokenizer.decode(ids)
+
     @property
     def pad_id(self) -> int:
         """An id to fill padding with; what it is does not matter, every pass carries a mask."""

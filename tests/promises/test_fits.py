@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import tlsteer as ts
-from tlsteer.fit.completions import completion_losses, encode_examples
-from tlsteer.steering import Write
+from tlsteer.fit import OneShot
+from tlsteer.fit.plain import PlainLosses
+from tlsteer.fit.problem import Problem
 from tlsteer.surface import Surface
 
 EXAMPLE = ts.Example("What is it?", promote=[" Sure, here"], suppress=[" I cannot", " Hello world"])
@@ -37,9 +38,9 @@ def test_the_loss_is_that_of_the_steered_completions(model, operation):
     v = ts.SteeringVector(tensor, 1, operation, constant=0.5)
     negative = ts.Example("Hello", promote=[" world"], negative=True)
     surface = Surface(model)
-    completions = encode_examples(surface, [EXAMPLE, negative])
-    write = Write(ts.Site(1), tensor[None], torch.ones(1), "all", operation, 0.5)
-    losses = completion_losses(surface, completions, write, coldness=1.0, suppression="log_p")
+    recipe = OneShot([EXAMPLE, negative], 1, operation=operation, constant=0.5, coldness=1.0, suppression="log_p")
+    problem = Problem.of(surface, recipe)
+    (losses,) = PlainLosses(surface, [problem]).losses(tensor[None, None], [0])
     assert len(losses) == 4
     for loss, (prompt, text, sign, kind) in zip(
         losses,

@@ -1,6 +1,8 @@
 """Ways to make a steering vector: one-shot optimisation and contrastive estimators."""
 
 from tlsteer.fit.contrastive import fit_contrastive
-from tlsteer.fit.oneshot import OneShotFit, fit_oneshot
+from tlsteer.fit.noise import Noise
+from tlsteer.fit.oneshot import FitsInterrupted, OneShotFit, fit_many, fit_oneshot
+from tlsteer.fit.recipe import OneShot
 
-__all__ = ["OneShotFit", "fit_contrastive", "fit_oneshot"]
+__all__ = ["FitsInterrupted", "Noise", "OneShot", "OneShotFit", "fit_contrastive", "fit_many", "fit_oneshot"]

@@ -1,4 +1,4 @@
-"""Limits on a vector while it is optimised."""
+"""Starts and limits of what is optimised."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ def random_on_sphere(d_model: int, norm: float, seed: int) -> Float[Tensor, " d_
     return direction * (norm / direction.norm())
 
 
-def cap_norm(vector: Float[Tensor, " d_model"], max_norm: float | None) -> Float[Tensor, " d_model"]:
-    """The vector, rescaled to `max_norm` where it is longer."""
-    if max_norm is None or (norm := vector.norm()) <= max_norm:
-        return vector
-    return vector * (max_norm / norm)
+def cap_norm(vectors: Float[Tensor, "... d_model"], max_norm: float | None) -> Float[Tensor, "... d_model"]:
+    """The vectors, those that are longer rescaled to `max_norm`."""
+    if max_norm is None:
+        return vectors
+    norms = vectors.norm(dim=-1, keepdim=True)
+    # A vector within the cap is left exactly as it is.
+    return torch.where(norms > max_norm, vectors * (max_norm / norms), vectors)

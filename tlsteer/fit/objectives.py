@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Suppression = Literal["one_minus_p", "log_p"]
@@ -36,3 +36,17 @@ def suppression_loss(
         return -promotion_loss(logits, targets)
     others = logits.scatter(1, targets[:, None], -torch.inf)
     return logits.logsumexp(1) - others.logsumexp(1)
+
+
+def token_losses(
+    logits: Float[Tensor, "tokens d_vocab"],
+    targets: Int[Tensor, " tokens"],
+    promote: Bool[Tensor, " tokens"],
+    form: Suppression = "one_minus_p",
+) -> Float[Tensor, " tokens"]:
+    """Promotion loss where `promote`, suppression loss elsewhere."""
+    losses = logits.new_zeros(len(targets))
+    for chosen, loss in ((promote, promotion_loss(logits[promote], targets[promote])),
+                         (~promote, suppression_loss(logits[~promote], targets[~promote], form))):  # fmt: skip
+        losses = losses.index_put((chosen,), loss)
+    return losses

@@ -1,53 +1,62 @@
 """One-shot optimised steering vectors: gradient descent on a vector, from as little as one example.
 
-Minimises, over a vector v added to (or clamped in) the residual stream at one site, the sum over completions of
--log p (those to promote) and -log(1 - p) (those to suppress) of their tokens under the steered model
-(arXiv 2502.18862). The contrastive estimators need pairs and no gradients, but find what separates two sets
-of texts; this finds what changes the given completions.
+Minimises, over a vector v written into the residual stream, the sum over completions of -log p (those to promote)
+and -log(1 - p) (those to suppress) of their tokens under the steered model (arXiv 2502.18862). The contrastive
+estimators need pairs and no gradients, but find what separates two sets of texts; this finds what changes the
+given completions.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
-
-import torch
-from tqdm.auto import tqdm
 
 from tlsteer.data import Example, data_hash
 from tlsteer.errors import VectorError
-from tlsteer.fit.completions import completion_losses, encode_examples
-from tlsteer.fit.constraints import cap_norm, random_on_sphere
-from tlsteer.fit.objectives import Suppression
-from tlsteer.positions import Positions, check_positions
-from tlsteer.residuals import mean_norms
-from tlsteer.sites import Place, Site
-from tlsteer.steering import Write
+from tlsteer.fit.descent import Descent, Losses, Stopped, descend
+from tlsteer.fit.fast import FastLosses
+from tlsteer.fit.noise import NoiseStream
+from tlsteer.fit.plain import PlainLosses
+from tlsteer.fit.problem import Problem, parts
+from tlsteer.fit.recipe import OneShot
+from tlsteer.fit.runs import FitRun
+from tlsteer.lean import CannotCut, LeanModel
+from tlsteer.sites import Place
 from tlsteer.surface import Surface
 from tlsteer.vectors import Provenance, SteeringVector
 
-Stopped = Literal["converged", "target", "max_steps"]
+Engine = Literal["auto", "plain"]
+_MAX_BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
 class OneShotFit:
-    """What `fit_oneshot` gives.
+    """What a one-shot fit gives.
 
     Attributes:
-        vector: the steering vector.
+        vectors: the steering vector at each of its sites.
         losses: total loss in nats before each step.
         completion_losses: the loss of each completion at the last evaluation, in the order promote, suppress
             of each example.
         stopped: "target" (target loss reached), "converged" (loss no longer changes) or "max_steps".
         max_norm: the cap that was in force, None without one.
+        engine: "fast", or "plain" where the model cannot be cut or the plain path was asked for.
     """
 
-    vector: SteeringVector
+    vectors: list[SteeringVector]
     losses: list[float]
     completion_losses: list[float]
     stopped: Stopped
     max_norm: float | None
+    engine: str
+
+    @property
+    def vector(self) -> SteeringVector:
+        """The steering vector, at its first site where it has several."""
+        return self.vectors[0]
 
     @property
     def converged(self) -> bool:
@@ -61,48 +70,34 @@ class OneShotFit:
         )
 
 
+class FitsInterrupted(KeyboardInterrupt):
+    """Fitting was interrupted; `finished` holds what was done, by the recipe's number."""
+
+    def __init__(self, finished: dict[int, OneShotFit]) -> None:
+        super().__init__(f"interrupted with {len(finished)} fits finished; they are in .finished")
+        self.finished = finished
+
+
 def fit_oneshot(
     model: Any,
     examples: Example | Sequence[Example],
-    site: Place,
+    site: Place | Sequence[Place],
     *,
-    max_norm: float | None = None,
-    max_norm_ratio: float | None = None,
-    operation: Literal["add", "clamp"] = "add",
-    constant: float = 1.0,
-    positions: Positions = "all",
-    coldness: float = 0.7,
-    learning_rate: float = 0.1,
-    steps: int = 50,
-    start_norm: float = 1.0,
-    target_loss: float | None = None,
-    target_of: Literal["sum", "each"] = "sum",
-    tolerance: float = 1e-6,
-    suppression: Suppression = "one_minus_p",
-    seed: int = 0,
+    engine: Engine = "auto",
     progress: bool = True,
+    **settings: Any,
 ) -> OneShotFit:
-    """Optimises a steering vector on one example or several, with Adam.
+    """Optimises a steering vector on one example or several.
 
     Args:
         model: a TransformerBridge or HookedTransformer. Its parameters get no gradients.
-        examples: prompts with completions to promote or suppress; completions of negative examples see -v.
-        site: where the vector is written.
-        max_norm: after each step a longer vector is rescaled to this norm.
-        max_norm_ratio: the cap as a fraction of the mean residual norm at the steered tokens of the examples.
-        operation: add v, or clamp (replace the component along v by constant * v).
-        constant: c of clamp.
-        positions: which tokens are steered (see `positions`).
-        coldness: probabilities are softmax(coldness * logits).
-        learning_rate: of Adam, betas 0.9 and 0.999.
-        steps: at most this many.
-        start_norm: norm of the random start; the cap where that is smaller.
-        target_loss: stop when the loss, in nats, is at most this.
-        target_of: whether the target is for the sum over completions or for each of them.
-        tolerance: stop when the loss changes by less than this in a step.
-        suppression: minimise -log(1 - p), or log p itself.
-        seed: of the random start.
+        examples: prompts with completions to promote or suppress.
+        site: where the vector is written; several sites share the one vector.
+        engine: "auto" runs only the layers from the site on where the model can be cut; "plain" is the full
+            hooked forward pass.
         progress: show a bar.
+        settings: the other fields of `OneShot`: max_norm, max_norm_ratio, operation, positions, steps,
+            learning_rate, coldness, target_loss, seed, ...
 
     Raises:
         DataError: no example, an empty completion, a text too long, or a token that spans a prompt's end.
@@ -111,63 +106,91 @@ def fit_oneshot(
     >>> example = Example(prompt, promote=["Sure"], suppress=["I cannot"])
     >>> fit = fit_oneshot(model, example, Site(4), max_norm_ratio=0.5, steps=30, seed=0)
     """
-    settings = {name: value for name, value in locals().items() if isinstance(value, int | float | str)}
+    return fit_many(model, [OneShot(examples, site, **settings)], engine=engine, progress=progress)[0]
+
+
+def fit_many(
+    model: Any,
+    recipes: Sequence[OneShot],
+    *,
+    engine: Engine = "auto",
+    max_batch_tokens: int = _MAX_BATCH_TOKENS,
+    run_dir: str | Path | None = None,
+    progress: bool = True,
+) -> list[OneShotFit]:
+    """Fits any mix of recipes (examples, sites, operations, seeds, caps) as rows of one batch.
+
+    Each row has its own optimiser state, norm cap and stopping, so the vectors are those of separate fits.
+
+    Args:
+        model: a TransformerBridge or HookedTransformer.
+        recipes: what to fit.
+        engine: see `fit_oneshot`.
+        max_batch_tokens: at most this many tokens run at once; bounds memory.
+        run_dir: each fit is saved here as it ends, and not made again by a later call.
+        progress: show a bar.
+
+    Raises:
+        FitsInterrupted: a KeyboardInterrupt that carries the fits that were finished.
+        DataError: see `fit_oneshot`; nothing has been computed then.
+
+    >>> fits = fit_many(model, [OneShot(example, layer, seed=0) for layer in range(model.cfg.n_layers)])
+    """
+    if engine not in ("auto", "plain"):
+        raise VectorError(f'engine {engine!r} is unknown; use "auto" or "plain"')
     surface = Surface(model)
-    chosen = [examples] if isinstance(examples, Example) else list(examples)
-    place = Site.of(site).resolve(surface.n_layers)
-    surface.write_name(place)
-    check_positions(positions)
-    _check(max_norm, max_norm_ratio, steps, coldness, learning_rate, start_norm)
-    completions = encode_examples(surface, chosen)
-    if max_norm_ratio is not None:
-        rows, lengths = [c.before + c.after for c in completions], [len(c.before) for c in completions]
-        max_norm = max_norm_ratio * mean_norms(surface, rows, [place], positions, lengths).item()
-    norm = start_norm if max_norm is None else min(start_norm, max_norm)
-    vector = random_on_sphere(surface.d_model, norm, seed).to(surface.device).requires_grad_()
-    adam = torch.optim.Adam([vector], lr=learning_rate)
-    losses: list[float] = []
-    each = torch.zeros(len(completions))
-    stopped: Stopped = "max_steps"
-    for _ in (bar := tqdm(range(steps), desc="fit_oneshot", unit="step", disable=not progress, leave=False)):
-        write = Write(place, vector[None], torch.ones(1, device=vector.device), positions, operation, constant)
-        with torch.enable_grad():
-            each = completion_losses(surface, completions, write, coldness, suppression)
-            loss = each.sum()
-        losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3g}")
-        if target_loss is not None and (each.max() if target_of == "each" else loss) <= target_loss:
-            stopped = "target"
-            break
-        if len(losses) > 1 and abs(losses[-1] - losses[-2]) < tolerance:
-            stopped = "converged"
-            break
-        (vector.grad,) = torch.autograd.grad(loss, [vector])
-        adam.step()
-        with torch.no_grad():
-            vector.copy_(cap_norm(vector, max_norm))
+    problems = [Problem.of(surface, recipe) for recipe in recipes]
+    run = FitRun(run_dir, surface) if run_dir is not None else None
+    done = {} if run is None else run.finished(recipes)
+    todo = [number for number in range(len(recipes)) if number not in done]
+    if not todo:
+        return [done[number] for number in range(len(recipes))]
+    chosen = [problems[number] for number in todo]
+    losses = _engine(surface, chosen, engine, max_batch_tokens)
+    descents = [_descent(surface, problem) for problem in chosen]
+
+    def finished(fit: int) -> None:
+        done[todo[fit]] = _result(surface, descents[fit], losses.name)
+        if run is not None:
+            run.save(recipes[todo[fit]], done[todo[fit]])
+
+    try:
+        descend(losses, descents, finished, progress)
+    except KeyboardInterrupt:
+        raise FitsInterrupted(done) from None
+    return [done[number] for number in range(len(recipes))]
+
+
+def _engine(surface: Surface, problems: list[Problem], engine: Engine, max_batch_tokens: int) -> Losses:
+    if engine == "auto":
+        try:
+            return FastLosses(LeanModel(surface), problems, max_batch_tokens)
+        except CannotCut as reason:
+            if surface.is_bridge:
+                warnings.warn(f"{surface.name!r} runs on the slow plain path: {reason}", stacklevel=3)
+    return PlainLosses(surface, problems)
+
+
+def _descent(surface: Surface, problem: Problem) -> Descent:
+    recipe = problem.recipe
+    start = problem.start(surface.d_model).to(surface.device)
+    return Descent(problem, start, NoiseStream(recipe.noise, surface.d_model, recipe.seed))
+
+
+def _result(surface: Surface, descent: Descent, engine: str) -> OneShotFit:
+    problem, stopped = descent.problem, descent.stopped
+    assert stopped is not None
+    recipe = problem.recipe
     made = Provenance(
         model=surface.name,
         fingerprint=surface.fingerprint,
         weight_processing=surface.weight_processing,
         method="oneshot",
-        data_hash=data_hash(chosen),
-        settings=settings | {"positions": repr(positions), "site": place.hook_name, "stopped": stopped},
+        data_hash=data_hash(recipe.all_examples),
+        settings=recipe.settings | {"sites": [site.hook_name for site in problem.sites], "stopped": stopped},
     )
-    fitted = SteeringVector(vector, place, operation, constant, provenance=made)
-    return OneShotFit(fitted, losses, each.tolist(), stopped, max_norm)
-
-
-def _check(
-    max_norm: float | None,
-    max_norm_ratio: float | None,
-    steps: int,
-    coldness: float,
-    learning_rate: float,
-    start_norm: float,
-) -> None:
-    if max_norm is not None and max_norm_ratio is not None:
-        raise VectorError(f"give max_norm={max_norm} or max_norm_ratio={max_norm_ratio}, not both")
-    positive = {"max_norm": max_norm, "max_norm_ratio": max_norm_ratio, "steps": steps, "coldness": coldness}
-    for name, value in (positive | {"learning_rate": learning_rate, "start_norm": start_norm}).items():
-        if value is not None and not value > 0:
-            raise VectorError(f"{name}={value} has to be above 0")
+    vector, left, right = parts(descent.parameters)
+    vectors = [
+        SteeringVector(vector, site, recipe.operation, recipe.constant, left, right, made) for site in problem.sites
+    ]
+    return OneShotFit(vectors, descent.losses, descent.completion_losses, stopped, problem.max_norm, engine)

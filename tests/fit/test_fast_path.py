@@ -1,0 +1,164 @@
+"""The fast path gives what the plain hooked forward passes give, for every kind of fit and architecture."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+
+import tlsteer as ts
+from tests import small_models
+from tlsteer.fit import Noise, OneShot, fit_many
+from tlsteer.fit.fast import FastLosses
+from tlsteer.fit.plain import PlainLosses
+from tlsteer.fit.problem import Problem
+from tlsteer.lean import CannotCut, LeanModel
+from tlsteer.sites import Site
+from tlsteer.surface import Surface
+
+ONE = ts.Example("What is it?", promote=[" Sure, here"], suppress=[" I cannot", " Hello world"])
+TWO = ts.Example("Hello", promote=[" world"], negative=True)
+RECIPES = {
+    "pre": OneShot([ONE, TWO], 1),
+    "post and cap": OneShot(ONE, Site(2, "post"), seed=1, max_norm=0.7),
+    "after the last block": OneShot(ONE, Site(3, "post"), positions=ts.last(2)),
+    "clamp at mid": OneShot([ONE, TWO], Site(1, "mid"), operation="clamp", constant=0.3, positions="completion"),
+    "several sites": OneShot(ONE, [0, 2], coldness=1.0, suppression="log_p"),
+    "affine": OneShot([ONE, TWO], 1, operation="affine", rank=2, max_row_norm=0.5, seed=3),
+    "noise and a prefix": OneShot(ONE, 3, positions=ts.last(1), noise=Noise(0.1, True, True)),
+    "satisficing": OneShot(ONE, 2, target_loss=20.0, satisfice=True, max_norm_ratio=0.5),
+    "after a text": OneShot(ONE, 1, positions=ts.after("is")),
+}
+ALL_KINDS = (*small_models.KINDS, *small_models.MORE_KINDS)
+
+
+def recipes_for(kind):
+    return [recipe for name, recipe in RECIPES.items() if kind != "neox" or "mid" not in name]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_losses_and_gradients_equal_the_plain_path(kind):
+    surface = Surface(small_models.loaded(kind))
+    problems = [Problem.of(surface, recipe) for recipe in recipes_for(kind)]
+    fast = FastLosses(LeanModel(surface), problems, max_batch_tokens=4096)
+    plain = PlainLosses(surface, problems)
+    width = max(len(problem.start(small_models.WIDTH)) for problem in problems)
+    generator = torch.Generator().manual_seed(0)
+    parameters = torch.randn(len(problems), width, small_models.WIDTH, generator=generator).requires_grad_()
+    seen = {}
+    for engine in (fast, plain):
+        losses = {}
+        for fits in engine.groups(list(range(len(problems)))):
+            wide = [1 + 2 * p.recipe.rank if p.recipe.operation == "affine" else 1 for p in problems]
+            own = parameters if engine is fast else parameters[:, : max(wide[fit] for fit in fits)]
+            losses |= dict(zip(fits, engine.losses(own[fits], fits), strict=True))
+        flat = torch.cat([losses[fit] for fit in range(len(problems))])
+        (gradient,) = torch.autograd.grad(flat.sum(), [parameters])
+        seen[engine.name] = flat.detach(), gradient
+    torch.testing.assert_close(seen["fast"][0], seen["plain"][0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen["fast"][1], seen["plain"][1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma2"])
+def test_many_fits_equal_fits_one_by_one_and_on_the_plain_path(kind):
+    model = small_models.loaded(kind)
+    recipes = [replace(recipe, steps=8) for recipe in recipes_for(kind)]
+    together = fit_many(model, recipes, progress=False)
+    in_small_batches = fit_many(model, recipes, max_batch_tokens=40, progress=False)
+    plain = fit_many(model, recipes, engine="plain", progress=False)
+    assert {fit.engine for fit in together} == {"fast"}
+    assert {fit.engine for fit in plain} == {"plain"}
+    for recipe, *fits in zip(recipes, together, in_small_batches, plain, strict=True):
+        (alone,) = fit_many(model, [recipe], progress=False)
+        for fit in fits:
+            assert fit.stopped == alone.stopped
+            assert fit.losses == pytest.approx(alone.losses, rel=1e-5, abs=1e-5)
+            torch.testing.assert_close(fit.vector.tensor, alone.vector.tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_fits_of_unequal_length_leave_without_disturbing_the_others():
+    model = small_models.loaded("llama")
+    recipes = [OneShot(ONE, layer, steps=3 + 4 * layer, seed=layer) for layer in (0, 1, 2, 3)]
+    for fit, recipe in zip(fit_many(model, recipes, progress=False), recipes, strict=True):
+        (alone,) = fit_many(model, [recipe], progress=False)
+        assert len(fit.losses) == recipe.steps
+        torch.testing.assert_close(fit.vector.tensor, alone.vector.tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_a_model_with_hooks_takes_the_plain_path_and_says_so():
+    model = small_models.loaded("llama")
+    halve = ("blocks.0.hook_resid_pre", lambda x, hook: 0.5 * x)
+    with model.hooks(fwd_hooks=[halve]), pytest.warns(UserWarning, match="plain path"):
+        (hooked,) = fit_many(model, [OneShot(ONE, 1, steps=2)], progress=False)
+    assert hooked.engine == "plain"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (free,) = fit_many(model, [OneShot(ONE, 1, steps=2)], progress=False)
+    assert free.engine == "fast"
+    assert hooked.losses != free.losses
+
+
+def test_the_bridge_is_left_as_it_was():
+    model = small_models.loaded("gpt2")
+    before = {name: parameter.clone() for name, parameter in model.original_model.named_parameters()}
+    first = model("Hello world")
+    fit_many(model, [OneShot(ONE, 1, steps=2)], progress=False)
+    assert torch.equal(model("Hello world"), first)
+    assert all(torch.equal(p, before[name]) for name, p in model.original_model.named_parameters())
+    assert model.original_model.config._attn_implementation == "eager"
+
+
+def test_an_architecture_that_computes_otherwise_is_refused():
+    """What a hook of PyTorch's own adds is missing when the model is cut; the check notices."""
+    bridge = small_models.bridge("llama")
+    bridge.original_model.model.norm.register_forward_hook(lambda module, args, out: out + 0.5)
+    with pytest.raises(CannotCut, match="differ"):
+        LeanModel(Surface(bridge))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_bf16_models_are_fitted(kind):
+    model = small_models.loaded(kind, torch.bfloat16)
+    fit, plain = (
+        fit_many(model, [OneShot(ONE, 1, steps=8, learning_rate=0.3)], engine=engine, progress=False)[0]
+        for engine in ("auto", "plain")
+    )
+    assert fit.engine == "fast"
+    assert fit.losses[-1] < fit.losses[0] - 1
+    assert fit.losses[0] == pytest.approx(plain.losses[0], rel=0.03)
+
+
+def test_finished_fits_are_kept_and_not_made_again(tmp_path, monkeypatch):
+    model = small_models.loaded("llama")
+    recipes = [OneShot(ONE, 1, steps=2), OneShot(ONE, 2, steps=30), OneShot(ONE, [1, 3], steps=3)]
+    whole = fit_many(model, recipes, progress=False)
+    steps = []
+    original = FastLosses.losses
+
+    def interrupted(self, parameters, fits):
+        steps.append(fits)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        return original(self, parameters, fits)
+
+    monkeypatch.setattr(FastLosses, "losses", interrupted)
+    with pytest.raises(ts.FitsInterrupted) as caught:
+        fit_many(model, recipes, run_dir=tmp_path, progress=False)
+    assert sorted(caught.value.finished) == [0, 2]
+    again = fit_many(model, recipes, run_dir=tmp_path, progress=False)
+    assert {len(fits) for fits in steps[6:]} == {1}, "only the unfinished fit was run again"
+    for one, other in zip(whole, again, strict=True):
+        assert one.losses == pytest.approx(other.losses, rel=1e-4)
+        torch.testing.assert_close(one.vectors[-1].tensor, other.vectors[-1].tensor, atol=1e-5, rtol=1e-4)
+    n_steps = len(steps)
+    fit_many(model, recipes[::-1], run_dir=tmp_path, progress=False)
+    assert len(steps) == n_steps
+
+
+def test_a_damaged_run_is_named(tmp_path):
+    model = small_models.loaded("llama")
+    fit_many(model, [OneShot(ONE, 1, steps=1)], run_dir=tmp_path, progress=False)
+    (file,) = tmp_path.glob("fit-*.json")
+    file.write_text('{"losses": []}')
+    with pytest.raises(ts.VectorError, match="delete it"):
+        fit_many(model, [OneShot(ONE, 1, steps=1)], run_dir=tmp_path, progress=False)

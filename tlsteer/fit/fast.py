@@ -1,0 +1,260 @@
+"""The losses of many fits at once, from the steered layer on.
+
+What comes before a fit's first site never changes while its vector is optimised, so those residuals are computed
+once. Every example is one row: its prompt, then each completion as a branch that sees the prompt and itself. Fits
+are rows of one batch, joining at their own layer. Tokens before the first steered one keep their keys and values;
+only positions that predict a completion's token are read, and nothing of vocabulary size outlives a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tlsteer.errors import PositionError
+from tlsteer.fit.objectives import Suppression, token_losses
+from tlsteer.fit.problem import Datapoint, Problem, parts
+from tlsteer.lean import KeyValues, LeanModel, Run, Tree
+from tlsteer.operations import edit
+from tlsteer.positions import Prompt, resolve
+from tlsteer.sites import Site
+
+# The losses of some reads, given their residual after the final norm.
+LossOf = Callable[[Float[Tensor, "reads d_model"], slice], Float[Tensor, " reads"]]
+
+# Logits are computed for at most this many vocabulary entries at a time (32 MB of float32).
+_LOGITS_AT_ONCE = 2**23
+
+
+class FastLosses:
+    """Losses of fits in batches of at most `max_batch_tokens` tokens.
+
+    Attributes:
+        name: "fast".
+    """
+
+    name = "fast"
+
+    def __init__(self, model: LeanModel, problems: list[Problem], max_batch_tokens: int) -> None:
+        self._problems = problems
+        order = sorted(range(len(problems)), key=lambda fit: _order(problems[fit]))
+        self._batches: list[_Batch] = []
+        for fits in _packed(order, problems, max_batch_tokens):
+            self._batches.append(_Batch.of(model, {fit: problems[fit] for fit in fits}))
+
+    def groups(self, active: list[int]) -> list[list[int]]:
+        """Which fits are computed together."""
+        found = [[fit for fit in batch.fits if fit in set(active)] for batch in self._batches]
+        return [group for group in found if group]
+
+    def losses(
+        self, parameters: Float[Tensor, "fits parts d_model"], fits: list[int]
+    ) -> list[Float[Tensor, " completions"]]:
+        """The loss in nats of every completion of each fit, with the graph to its parameters."""
+        number = next(i for i, batch in enumerate(self._batches) if fits[0] in batch.fits)
+        if self._batches[number].fits != fits:  # some have ended: their rows leave for good
+            self._batches[number] = self._batches[number].narrowed(fits)
+        return self._batches[number].losses(parameters)
+
+
+def _boundary(site: Site) -> tuple[int, str]:
+    """A site as the layer before which, or in the middle of which, it is written."""
+    return (site.layer + 1, "pre") if site.stage == "post" else (site.layer, site.stage)
+
+
+def _order(problem: Problem) -> tuple[Any, ...]:
+    """Rows of one batch are sorted by the layer they join at; those that are edited alike stand together."""
+    boundaries = [_boundary(site) for site in problem.sites]
+    recipe = problem.recipe
+    return min(layer for layer, _ in boundaries), boundaries, recipe.operation, recipe.constant, recipe.rank
+
+
+def _packed(order: list[int], problems: list[Problem], max_batch_tokens: int) -> list[list[int]]:
+    packed: list[list[int]] = []
+    room = 0
+    for fit in order:
+        tokens = sum(len(p.prompt) + sum(map(len, p.completions)) for p in problems[fit].datapoints)
+        if tokens > room:
+            packed.append([])
+            room = max(max_batch_tokens, tokens)
+        packed[-1].append(fit)
+        room -= tokens
+    return packed
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows that run together, with everything about them that does not change while vectors are optimised."""
+
+    model: LeanModel
+    problems: dict[int, Problem]
+    row_fits: list[int]
+    points: list[Datapoint]
+    tree: Tree
+    steered: Bool[Tensor, "rows pos"]
+    states: Float[Tensor, "rows suffix d_model"]
+    prefix: KeyValues | None
+
+    @property
+    def fits(self) -> list[int]:
+        return list(self.problems)
+
+    @property
+    def n_prefix(self) -> int:
+        return self.tree.tokens.shape[1] - self.states.shape[1]
+
+    @property
+    def _chunk(self) -> int:
+        """How many reads have their logits computed at a time."""
+        return max(1, _LOGITS_AT_ONCE // self.model.surface.model.cfg.d_vocab)
+
+    @classmethod
+    def of(cls, model: LeanModel, problems: dict[int, Problem]) -> _Batch:
+        row_fits = [fit for fit, problem in problems.items() for _ in problem.datapoints]
+        points = [point for problem in problems.values() for point in problem.datapoints]
+        tree = Tree.of([(point.prompt, point.completions) for point in points], model.surface.device)
+        steered = _steered(model, tree, [problems[fit] for fit in row_fits])
+        # Up to the first steered token of any row nothing changes, at any layer.
+        n_prefix = int(steered.any(0).long().argmax())
+        prefix = KeyValues(record=True) if n_prefix else None
+        starts = [_order(problems[fit])[0] for fit in row_fits]
+        deepest = model.n_layers if n_prefix else max(starts)
+        kept = model.residuals(tree, frozenset([*starts, deepest]), prefix)
+        states = torch.stack([kept[start][row, n_prefix:] for row, start in enumerate(starts)])
+        if prefix is not None:
+            least = min(starts)
+            layers = {
+                layer: (keys[:, :, :n_prefix].clone(), values[:, :, :n_prefix].clone())
+                for layer, (keys, values) in prefix.layers.items()
+                if layer >= least
+            }
+            prefix = KeyValues(record=False, layers=layers)
+        return cls(model, problems, row_fits, points, tree, steered, states, prefix)
+
+    def narrowed(self, fits: list[int]) -> _Batch:
+        """The rows of some of the fits."""
+        rows = [row for row, fit in enumerate(self.row_fits) if fit in set(fits)]
+        prefix = self.prefix
+        if prefix is not None:
+            prefix = KeyValues(False, {layer: (k[rows], v[rows]) for layer, (k, v) in prefix.layers.items()})
+        return _Batch(
+            self.model,
+            {fit: self.problems[fit] for fit in fits},
+            [self.row_fits[row] for row in rows],
+            [self.points[row] for row in rows],
+            self.tree.rows(rows),
+            self.steered[rows],
+            self.states[rows],
+            prefix,
+        )
+
+    def losses(self, parameters: Float[Tensor, "fits parts d_model"]) -> list[Float[Tensor, " completions"]]:
+        place = {fit: i for i, fit in enumerate(self.fits)}
+        starts = [_order(self.problems[fit])[0] for fit in self.row_fits]
+        rows, columns, targets = self.tree.reads()
+        skipped = self.n_prefix
+        read = torch.zeros_like(self.steered[:, skipped:])
+        read[rows, columns - skipped] = True
+        run = Run(self.states, starts, self._edits(parameters, place), read=read)
+        hidden = self.model.run(
+            run,
+            self.tree.see[:, skipped:],
+            self.tree.position_ids[:, skipped:],
+            self.tree.position_ids,
+            cache=self.prefix,
+        )[rows, columns - skipped]
+        return self._summed(_ReadLoss.apply(hidden, self._loss_of(targets, rows), self._chunk), place)  # pyright: ignore
+
+    def _edits(self, parameters: Tensor, place: dict[int, int]) -> dict[tuple[int, str], list[tuple[int, int, Any]]]:
+        """For each boundary: the rows edited there, and what is added to them."""
+        edits: dict[tuple[int, str], list[tuple[int, int, Any]]] = {}
+        keys = [_order(self.problems[fit])[1:] for fit in self.row_fits]
+        first = 0
+        for key, group in groupby(keys):
+            last = first + len(list(group))
+            added = self._edit(parameters, place, first, last)
+            for boundary in key[0]:
+                edits.setdefault(boundary, []).append((first, last, added))
+            first = last
+        return edits
+
+    def _edit(self, parameters: Tensor, place: dict[int, int], first: int, last: int) -> Callable[[Tensor], Tensor]:
+        recipe, device = self.problems[self.row_fits[first]].recipe, parameters.device
+        own = parameters[torch.tensor([place[fit] for fit in self.row_fits[first:last]], device=device)]
+        # Fits of other operations share the batch, so a fit may have fewer parts than there are.
+        used = own[:, : 1 + 2 * recipe.rank] if recipe.operation == "affine" else own[:, :1]
+        vector, left, right = parts(used)
+        signs = torch.tensor([point.sign for point in self.points[first:last]], device=device)
+        left = None if left is None else left * signs[:, None, None]
+        mask = self.steered[first:last, self.n_prefix :, None]
+
+        def added(residual: Tensor) -> Tensor:
+            change = edit(recipe.operation, residual, signs[:, None] * vector, recipe.constant, left, right)
+            return mask * change
+
+        return added
+
+    def _loss_of(self, targets: Int[Tensor, " reads"], rows: Int[Tensor, " reads"]) -> LossOf:
+        device = targets.device
+        pairs = [pair for point in self.points for pair in zip(point.completions, point.promote, strict=True)]
+        promote = torch.tensor([up for ids, up in pairs for _ in ids], device=device)
+        recipes = [self.problems[fit].recipe for fit in self.row_fits]
+        coldness = torch.tensor([recipe.coldness for recipe in recipes], device=device)[rows]
+        forms: list[Suppression] = sorted({recipe.suppression for recipe in recipes})
+        chosen = torch.tensor([forms.index(recipe.suppression) for recipe in recipes], device=device)[rows]
+
+        def loss_of(hidden: Tensor, reads: slice) -> Tensor:
+            logits = coldness[reads, None] * self.model.logits(hidden).float()
+            every = [token_losses(logits, targets[reads], promote[reads], form) for form in forms]
+            return every[0] if len(every) == 1 else torch.where(chosen[reads] == 0, every[0], every[1])
+
+        return loss_of
+
+    def _summed(self, tokens: Float[Tensor, " reads"], place: dict[int, int]) -> list[Float[Tensor, " completions"]]:
+        """Token losses summed by completion, listed by fit."""
+        lengths = [len(ids) for point in self.points for ids in point.completions]
+        by_completion = torch.stack([piece.sum() for piece in tokens.split(lengths)])
+        counts = [self.problems[fit].n_completions for fit in place]
+        return list(by_completion.split(counts))
+
+
+class _ReadLoss(torch.autograd.Function):
+    """Losses at read positions, chunk by chunk; each chunk's gradient is taken at once and its logits forgotten."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, loss_of: LossOf, chunk: int) -> Tensor:
+        losses, gradients = [], []
+        for reads in (slice(i, i + chunk) for i in range(0, len(hidden), chunk)):
+            piece = hidden[reads].detach().requires_grad_()
+            with torch.enable_grad():
+                loss = loss_of(piece, reads)
+                gradients.append(torch.autograd.grad(loss.sum(), piece)[0])
+            losses.append(loss.detach())
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (own,) = ctx.saved_tensors
+        return (gradients[0][:, None] * own).to(own.dtype), None, None
+
+
+def _steered(model: LeanModel, tree: Tree, problems: Sequence[Problem]) -> Bool[Tensor, "rows pos"]:
+    lengths = torch.tensor(tree.prompt_lengths, device=tree.tokens.device)
+    masks = []
+    for row, problem in enumerate(problems):
+        one = slice(row, row + 1)
+        prompt = Prompt(tree.tokens[one], tree.real[one], lengths[one])
+        selection = resolve(problem.recipe.positions, prompt, model.surface.decode)
+        # A branch token's index in its own text is its position.
+        mask = selection.mask(tree.position_ids[one], tree.real[one], 0)
+        if not mask.any():
+            raise PositionError(f"positions={problem.recipe.positions!r} select nothing in example {row}")
+        masks.append(mask)
+    return torch.cat(masks)
