@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -63,7 +64,12 @@ class VectorFile:
 
 
 def write_vector_file(path: str | Path, content: VectorFile) -> Path:
-    """Writes the file, whole or not at all."""
+    """Writes the file, whole or not at all.
+
+    Raises:
+        VectorError: settings that are no JSON values.
+        TlsteerError: the file cannot be written.
+    """
     about = {
         "layer": content.site.layer,
         "stage": content.site.stage,
@@ -71,7 +77,12 @@ def write_vector_file(path: str | Path, content: VectorFile) -> Path:
         "constant": content.constant,
         "provenance": asdict(content.provenance),
     }
-    return write_atomically(path, save(dict(content.tensors), {"format": _FORMAT, "about": json.dumps(about)}))
+    try:
+        text = json.dumps(about)
+    except TypeError as error:
+        raise VectorError(f"the provenance cannot be saved, its settings are no JSON values: {error}") from None
+    metadata = {"format": _FORMAT, "about": text, "sha256": _digest(text, content.tensors)}
+    return write_atomically(path, save(dict(content.tensors), metadata))
 
 
 def read_vector_file(path: str | Path) -> VectorFile:
@@ -93,7 +104,11 @@ def read_vector_file(path: str | Path) -> VectorFile:
     except FileNotFoundError:
         raise VectorError(f"there is no file {str(path)!r}") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise VectorError(f"{str(path)!r} is not a whole safetensors file ({error})") from None
+        what = "is a directory" if Path(path).is_dir() else f"is not a whole safetensors file ({error})"
+        raise VectorError(f"{str(path)!r} {what}; a saved steering vector is needed") from None
+    # Damage to a tensor's numbers would show nowhere else.
+    if metadata.get("sha256") != _digest(metadata.get("about", ""), tensors):
+        raise VectorError(f"the content of {str(path)!r} is damaged (it differs from what was saved); save it anew")
     try:
         about = json.loads(metadata["about"])
         return VectorFile(
@@ -105,3 +120,10 @@ def read_vector_file(path: str | Path) -> VectorFile:
         )
     except (KeyError, TypeError, ValueError, SiteError) as error:
         raise VectorError(f"the content of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
+
+
+def _digest(about: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

@@ -206,7 +206,7 @@ class SteeringVector:
                 provenance=file.provenance,
                 **{name: torch.from_numpy(array) for name, array in file.tensors.items()},
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, VectorError) as error:
             raise VectorError(f"the content of {str(path)!r} is damaged ({type(error).__name__}: {error})") from None
 
 
