@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tlsteer.errors import DataError
-from tlsteer.steering import Interventions, listed, steer
+from tlsteer.lean import LeanModel, lean_or_plain
+from tlsteer.steering import Interventions, attach, listed
 from tlsteer.surface import Surface
 from tlsteer.tokens import batches, encode_prompts, pad
 
@@ -62,9 +63,12 @@ def generate(
     todo = listed(interventions)
     sampler = _Sampler(temperature, top_k, top_p, seed)
     texts = [""] * len(rows)
+    runner = lean_or_plain(surface)
     for batch in batches(rows, batch_size, "generate", progress):
-        with steer(model, *(one.for_rows(batch, len(rows)) for one in todo)):
-            found = _continue(surface, [rows[i] for i in batch], batch, sampler, max_new_tokens, stop, use_cache)
+        writes = [one.for_rows(batch, len(rows)).write(surface) for one in todo]
+        own = [rows[i] for i in batch]
+        with attach(surface, writes, runner=runner):
+            found = _continue(surface, runner, own, batch, sampler, max_new_tokens, stop, use_cache)
         for i, text in zip(batch, found, strict=True):
             texts[i] = text
     return texts
@@ -87,6 +91,7 @@ def _check(
 @torch.no_grad()
 def _continue(
     surface: Surface,
+    runner: LeanModel | Surface,
     rows: list[list[int]],
     numbers: list[int],
     sampler: _Sampler,
@@ -97,12 +102,12 @@ def _continue(
     tokenizer = surface.tokenizer
     ends = _end_ids(surface)
     tokens, mask = pad(surface, rows, "left")
-    cache = surface.new_cache(len(rows)) if use_cache else None
+    cache = runner.new_cache(len(rows)) if use_cache else None
     texts: list[str | None] = [None] * len(rows)
     new: list[list[int]] = [[] for _ in rows]
     chunk = tokens
     for _ in range(max_new_tokens):
-        logits = surface.forward(chunk if use_cache else tokens, mask, cache)[:, -1]
+        logits = runner.forward(chunk if use_cache else tokens, mask, cache, last=True)[:, -1]
         chosen = sampler.choose(logits, numbers)
         for i, token in enumerate(chosen):
             if texts[i] is not None:

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tlsteer.errors import DataError
-from tlsteer.steering import Interventions, listed, steer
+from tlsteer.lean import lean_or_plain
+from tlsteer.steering import Interventions, attach, listed
 from tlsteer.surface import Surface
 from tlsteer.tokens import batches, encode_completion, encode_prompts, pad
 
@@ -36,15 +37,13 @@ def completion_logprob(
     pairs = [encode_completion(surface, p, c) for p, c in zip(prompts, completions, strict=True)]
     joined = [before + after for before, after in pairs]
     scores = torch.zeros(len(pairs))
-    todo = listed(interventions)
+    todo, runner = listed(interventions), lean_or_plain(surface)
     for batch in batches(joined, batch_size, "completion_logprob", progress):
         tokens, mask = pad(surface, [joined[i] for i in batch], "right")
         lengths = [len(pairs[i][0]) for i in batch]
-        with (
-            torch.no_grad(),
-            steer(model, *(one.for_rows(batch, len(pairs)) for one in todo), prompt_lengths=lengths),
-        ):
-            logits = surface.forward(tokens, mask)
+        writes = [one.for_rows(batch, len(pairs)).write(surface) for one in todo]
+        with torch.no_grad(), attach(surface, writes, lengths, runner):
+            logits = runner.forward(tokens, mask)
         for row, i in enumerate(batch):
             before, after = pairs[i]
             # The logits at one token are about the next.
@@ -89,11 +88,12 @@ def answer_logit_difference(
         ]
     )
     difference = torch.zeros(len(rows))
-    todo = listed(interventions)
+    todo, runner = listed(interventions), lean_or_plain(surface)
     for batch in batches(rows, batch_size, "answer_logit_difference", progress):
         tokens, mask = pad(surface, [rows[i] for i in batch], "left")
-        with torch.no_grad(), steer(model, *(one.for_rows(batch, len(rows)) for one in todo)):
-            logits = surface.forward(tokens, mask)[:, -1].float().cpu()
+        writes = [one.for_rows(batch, len(rows)).write(surface) for one in todo]
+        with torch.no_grad(), attach(surface, writes, runner=runner):
+            logits = runner.forward(tokens, mask, last=True)[:, -1].float().cpu()
         both = logits.gather(1, ids[batch])
         difference[batch] = both[:, 0] - both[:, 1]
     return difference

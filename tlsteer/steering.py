@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tlsteer.errors import PositionError, SiteError, VectorError
+from tlsteer.errors import PositionError, VectorError
 from tlsteer.operations import Operation, edit
 from tlsteer.positions import Positions, Prompt, Selection, check_positions, for_rows, resolve
 from tlsteer.sites import Place, Site
-from tlsteer.surface import Hook, Pass, Surface
+from tlsteer.surface import Edit, Pass, Surface
 from tlsteer.vectors import SteeringVector
 
 
@@ -222,9 +222,27 @@ def steer(
         yield receipt
 
 
+@runtime_checkable
+class Runner(Protocol):
+    """What forward passes are run on: a model's `Surface`, or a faster view of it."""
+
+    def watch(self, see: Callable[[Pass], None]) -> AbstractContextManager[None]:
+        """Calls `see` before every forward pass."""
+        ...
+
+    def edits(self, edits: Sequence[tuple[Site, Edit]]) -> AbstractContextManager[None]:
+        """Adds to the residual at sites in every forward pass."""
+        ...
+
+
 @contextmanager
-def attach(surface: Surface, writes: Sequence[Write], prompt_lengths: Sequence[int] | None = None) -> Iterator[Receipt]:
-    """`steer` for writes given as tensors; gradients flow into their vectors."""
+def attach(
+    surface: Surface,
+    writes: Sequence[Write],
+    prompt_lengths: Sequence[int] | None = None,
+    runner: Runner | None = None,
+) -> Iterator[Receipt]:
+    """`steer` for writes given as tensors, on the model or a faster view of it; gradients flow into the vectors."""
     reader = _Reader(surface, prompt_lengths)
     writers = [_Writer(write, surface, reader) for write in writes]
     receipt = Receipt([writer.receipt for writer in writers])
@@ -235,8 +253,8 @@ def attach(surface: Surface, writes: Sequence[Write], prompt_lengths: Sequence[i
         for writer in writers:
             writer.select()
 
-    hooks = [hook for writer in writers for hook in writer.hooks()]
-    with surface.watch(see), surface.hooks(hooks):
+    host = runner or surface
+    with host.watch(see), host.edits([(write.site, one.added) for write, one in zip(writes, writers, strict=True)]):
         yield receipt
     for entry in receipt.entries:
         if receipt.n_passes and not entry.n_positions:
@@ -309,7 +327,7 @@ class _Reader:
 
 
 class _Writer:
-    """One write at work: its positions in the coming pass, its hooks, its entry in the receipt."""
+    """One write at work: its positions in the coming pass, what it adds, its entry in the receipt."""
 
     def __init__(self, write: Write, surface: Surface, reader: _Reader) -> None:
         self._write = write
@@ -317,8 +335,6 @@ class _Writer:
         self._reader = reader
         self._selection: Selection | None = None
         self._mask: Tensor = torch.empty(0)
-        self._entering: Tensor = torch.empty(0)
-        self._expected: Tensor = torch.empty(0)
         self.receipt = SiteReceipt(write.site, write.operation)
 
     def select(self) -> None:
@@ -352,38 +368,8 @@ class _Writer:
                     f"{many.shape[0]} {name} were given for a batch of {rows} rows; give one, or one a row"
                 )
 
-    def hooks(self) -> list[tuple[str, Hook]]:
-        site, surface = self._write.site, self._surface
-        if site.stage != "mid":
-            return [(surface.write_name(site), self._edit)]
-        before, middle = surface.write_name(Site(site.layer, "pre")), surface.read_name(site)
-        return [
-            (before, self._remember),
-            (surface.write_name(site), self._edit_mid),
-            (middle, self._check_mid),
-        ]
-
-    def _edit(self, residual: Tensor, hook: Any) -> Tensor:
-        return residual + self._added(residual)
-
-    def _remember(self, residual: Tensor, hook: Any) -> None:
-        self._entering = residual
-
-    def _edit_mid(self, attention_out: Tensor, hook: Any) -> Tensor:
-        # The residual's middle is what entered the block plus what attention adds; the edit joins there.
-        written = attention_out + self._added(self._entering + attention_out)
-        self._expected = self._entering + written
-        return written
-
-    def _check_mid(self, middle: Tensor, hook: Any) -> None:
-        # Some architectures scale what attention adds; there the edit would be scaled too.
-        if not torch.allclose(middle, self._expected, rtol=1e-2, atol=1e-2):
-            raise SiteError(
-                f"{self._surface.name!r} does not add attention's output to the residual stream as it is, "
-                "so mid cannot be written; use stage 'pre' or 'post'"
-            )
-
-    def _added(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    def added(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """What is added to the residual of the coming pass."""
         write = self._write
         change = edit(write.operation, residual, write.vector, write.constant, write.left, write.right)
         strength = self._mask * write.multiplier[:, None]

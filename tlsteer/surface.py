@@ -7,7 +7,7 @@ caches and masks. Everything above this file is written against `Surface` and do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,9 @@ from tlsteer.errors import ModelError, SiteError
 from tlsteer.sites import Site
 
 Hook = Callable[..., Tensor | None]
+
+# What is added to the residual stream at a site, given the residual there.
+Edit = Callable[[Float[Tensor, "rows pos d_model"]], Float[Tensor, "#rows #pos d_model"]]
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,43 @@ class Surface:
             yield
 
     @contextmanager
+    def edits(self, edits: Sequence[tuple[Site, Edit]]) -> Iterator[None]:
+        """Adds to the residual stream at sites, in the order given, in every forward pass.
+
+        Raises:
+            SiteError: a site this model does not have, or whose mid cannot be written.
+        """
+        with self.hooks([hook for site, added in edits for hook in self._edit_hooks(site, added)]):
+            yield
+
+    def _edit_hooks(self, site: Site, added: Edit) -> list[tuple[str, Hook]]:
+        if site.stage != "mid":
+            return [(self.write_name(site), lambda residual, hook: residual + added(residual))]
+        entering, expected = torch.empty(0), torch.empty(0)
+
+        def remember(residual: Tensor, hook: Any) -> None:
+            nonlocal entering
+            entering = residual
+
+        def write(attention_out: Tensor, hook: Any) -> Tensor:
+            # The middle is what entered the block plus what attention adds; the edit joins there.
+            nonlocal expected
+            written = attention_out + added(entering + attention_out)
+            expected = entering + written
+            return written
+
+        def check(middle: Tensor, hook: Any) -> None:
+            # Some architectures scale what attention adds; there the edit would be scaled too.
+            if not torch.allclose(middle, expected, rtol=1e-2, atol=1e-2):
+                raise SiteError(
+                    f"{self.name!r} does not add attention's output to the residual stream as it is, "
+                    "so mid cannot be written; use stage 'pre' or 'post'"
+                )
+
+        before = self.write_name(Site(site.layer, "pre"))
+        return [(before, remember), (self.write_name(site), write), (self.read_name(site), check)]
+
+    @contextmanager
     def watch(self, see: Callable[[Pass], None]) -> Iterator[None]:
         """Calls `see` before every forward pass, however it was started (call, generate, run_with_cache)."""
         handle = self._watch_bridge(see) if self.is_bridge else self._watch_hooked(see)
@@ -228,20 +268,20 @@ class Surface:
         return TransformerLensKeyValueCache.init_cache(self.model.cfg, self.device, rows)
 
     def forward(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        mask: Bool[Tensor, "batch total"],
-        cache: Any = None,
-    ) -> Float[Tensor, "batch pos d_vocab"]:
+        self, tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch total"], cache: Any = None, last: bool = False
+    ) -> Float[Tensor, "batch read d_vocab"]:
         """Logits of a padded batch; positions follow the mask, so either side may be padded.
 
         Args:
             tokens: the ids that are new.
             mask: real tokens among all so far, those in the cache included.
             cache: from `new_cache`, extended in place.
+            last: give the last column's logits alone.
         """
         mask = mask.long()
-        if not self.is_bridge:
-            return self.model(tokens, attention_mask=mask[:, -tokens.shape[1] :], past_kv_cache=cache)
-        cached = {} if cache is None else {"past_key_values": cache, "use_cache": True}
-        return self.model(tokens, attention_mask=mask, **cached)
+        if self.is_bridge:
+            cached = {} if cache is None else {"past_key_values": cache, "use_cache": True}
+            logits = self.model(tokens, attention_mask=mask, **cached)
+        else:
+            logits = self.model(tokens, attention_mask=mask[:, -tokens.shape[1] :], past_kv_cache=cache)
+        return logits[:, -1:] if last else logits

@@ -20,10 +20,10 @@ from torch import Tensor
 from tlsteer.errors import PositionError
 from tlsteer.fit.objectives import Suppression, token_losses
 from tlsteer.fit.problem import Datapoint, Problem, parts
-from tlsteer.lean import KeyValues, LeanModel, Run, Tree
+from tlsteer.lean import KeyValues, LeanModel, Run, Tree, boundary
+from tlsteer.lean.run import Edits
 from tlsteer.operations import edit
 from tlsteer.positions import Prompt, resolve
-from tlsteer.sites import Site
 
 # The losses of some reads, given their residual after the final norm.
 LossOf = Callable[[Float[Tensor, "reads d_model"], slice], Float[Tensor, " reads"]]
@@ -63,14 +63,9 @@ class FastLosses:
         return self._batches[number].losses(parameters)
 
 
-def _boundary(site: Site) -> tuple[int, str]:
-    """A site as the layer before which, or in the middle of which, it is written."""
-    return (site.layer + 1, "pre") if site.stage == "post" else (site.layer, site.stage)
-
-
 def _order(problem: Problem) -> tuple[Any, ...]:
     """Rows of one batch are sorted by the layer they join at; those that are edited alike stand together."""
-    boundaries = [_boundary(site) for site in problem.sites]
+    boundaries = [boundary(site) for site in problem.sites]
     recipe = problem.recipe
     return min(layer for layer, _ in boundaries), boundaries, recipe.operation, recipe.constant, recipe.rank
 
@@ -171,16 +166,16 @@ class _Batch:
         )[rows, columns - skipped]
         return self._summed(_ReadLoss.apply(hidden, self._loss_of(targets, rows), self._chunk), place)  # pyright: ignore
 
-    def _edits(self, parameters: Tensor, place: dict[int, int]) -> dict[tuple[int, str], list[tuple[int, int, Any]]]:
+    def _edits(self, parameters: Tensor, place: dict[int, int]) -> Edits:
         """For each boundary: the rows edited there, and what is added to them."""
-        edits: dict[tuple[int, str], list[tuple[int, int, Any]]] = {}
+        edits: Edits = {}
         keys = [_order(self.problems[fit])[1:] for fit in self.row_fits]
         first = 0
         for key, group in groupby(keys):
             last = first + len(list(group))
             added = self._edit(parameters, place, first, last)
-            for boundary in key[0]:
-                edits.setdefault(boundary, []).append((first, last, added))
+            for place_of_edit in key[0]:
+                edits.setdefault(place_of_edit, []).append((first, last, added))
             first = last
         return edits
 

@@ -1,0 +1,265 @@
+"""The fast path: a bridge's own Hugging Face modules, without hooks, run from any layer on.
+
+TransformerBridge wraps every module of the Hugging Face model it was booted from, so that each activation has a
+hook. `LeanModel` is a second view of the same modules and the same weights without the wrappers. It can start at
+any layer from residuals computed before, hold back rows until the layer they join at, keep the keys and values of
+a prefix, and stop early. The bridge itself is not touched.
+
+What is computed is checked on every construction: a small steered tree of tokens has to give the logits of the
+plain hooked forward pass, or the model is refused with `CannotCut` and the caller takes the plain path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from tlsteer.lean.modules import AtReads, Cut, unwrap
+from tlsteer.lean.run import Edits, KeyValues, Run, boundary
+from tlsteer.lean.tree import Tree
+from tlsteer.sites import Site
+from tlsteer.steering import Write, attach
+from tlsteer.surface import Edit, Pass, Surface
+
+
+class CannotCut(Exception):
+    """This model cannot be run from the middle; the plain path has to do."""
+
+
+class LeanModel:
+    """The Hugging Face modules of a bridge, unwrapped: same weights, no hooks.
+
+    Args:
+        surface: a TransformerBridge's surface.
+
+    Raises:
+        CannotCut: not a bridge, an architecture of another form, or one whose results would differ.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        if not surface.is_bridge:
+            raise CannotCut("it is a HookedTransformer, not a TransformerBridge")
+        if any(point.fwd_hooks or point.bwd_hooks for point in surface.model.hook_dict.values()):
+            raise CannotCut("it carries hooks, which only the hooked forward pass runs")
+        self.surface = surface
+        self._run: Run | None = None
+        self._see: Callable[[Pass], None] | None = None
+        self._edits: Edits = {}
+        for attention in ("sdpa", "eager"):
+            try:
+                self._build(attention)
+                self._check()
+            except CannotCut:
+                raise
+            except Exception as error:  # whatever an architecture does that this file does not foresee
+                failure = error
+            else:
+                return
+        raise CannotCut(f"{type(failure).__name__}: {failure}")
+
+    def _build(self, attention: str) -> None:
+        original = self.surface.model.original_model
+        twins: dict[int, nn.Module] = {}
+        self._top = unwrap(original, attention, twins, {})
+        self._base = self._top.base_model
+        self.config = self._base.config
+        stacks = [m for m in self._base.children() if isinstance(m, nn.ModuleList) and len(m) == self.n_layers]
+        if len(stacks) != 1 or not isinstance(self._base, nn.Module) or self._base is self._top:
+            raise CannotCut(f"{type(original).__name__} has no single stack of {self.n_layers} layers")
+        self._masks = _mask_kinds(self.config)
+        for layer, block in enumerate(stacks[0]):
+            self._watch_attention(layer, twins)
+            stacks[0][layer] = Cut(self._current, layer, layer == self.n_layers - 1, block)
+        last = stacks[0][-1].get_submodule("block")
+        mlp = getattr(last, "mlp", None)
+        if isinstance(mlp, nn.Module):
+            last.mlp = AtReads(self._current, mlp)
+        self._head = self._top.get_output_embeddings()
+
+    def _current(self) -> Run | None:
+        return self._run
+
+    @contextmanager
+    def _running(self, run: Run) -> Iterator[None]:
+        self._run = run
+        try:
+            yield
+        finally:
+            self._run = None
+
+    @property
+    def n_layers(self) -> int:
+        """How many blocks there are."""
+        return self.surface.n_layers
+
+    def _watch_attention(self, layer: int, twins: dict[int, nn.Module]) -> None:
+        """Mid is written where what attention adds leaves its module."""
+        name = f"blocks.{layer}.hook_attn_out"
+        if name not in self.surface.model.hook_dict:
+            return
+        component = self.surface.model.get_submodule(self.surface.model.hook_dict[name].name.rpartition(".")[0])
+        twin = twins.get(id(getattr(component, "original_component", component)))
+        if twin is None:
+            return
+
+        def after(_module: nn.Module, _args: Any, output: Any) -> Any:
+            run = self._run
+            if run is None or (layer, "mid") not in run.edits:
+                return None
+            added, *rest = output if isinstance(output, tuple) else (output,)
+            added = run.apply(layer, "mid", added, seen=run.kept[-1] + added)
+            return (added, *rest) if isinstance(output, tuple) else added
+
+        twin.register_forward_hook(after)
+
+    def run(
+        self,
+        run: Run,
+        see: Bool[Tensor, "rows queries keys"],
+        position_ids: Int[Tensor, "rows queries"],
+        key_position_ids: Int[Tensor, "rows keys"] | None = None,
+        tokens: Int[Tensor, "rows queries"] | None = None,
+        cache: KeyValues | None = None,
+    ) -> Float[Tensor, "rows queries d_model"]:
+        """The residual after the final norm.
+
+        Args:
+            run: where rows start, what is edited, what is kept.
+            see: which keys (those of the cache's prefix first) each query attends to.
+            position_ids: of the queries.
+            key_position_ids: of the keys; those of the queries where there is no prefix.
+            tokens: ids, where `run.states` is None.
+            cache: keys and values to record, or a prefix.
+        """
+        states = run.states
+        keys = position_ids if key_position_ids is None else key_position_ids
+        entering = {"input_ids": tokens} if states is None else {"inputs_embeds": states}
+        with self._running(run):
+            output = self._base(
+                **entering,
+                attention_mask=self._attention_mask(see, position_ids, keys),
+                position_ids=position_ids,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
+        return output[0]
+
+    @contextmanager
+    def watch(self, see: Callable[[Pass], None]) -> Iterator[None]:
+        """Calls `see` before every `forward`."""
+        self._see = see
+        try:
+            yield
+        finally:
+            self._see = None
+
+    @contextmanager
+    def edits(self, edits: Sequence[tuple[Site, Edit]]) -> Iterator[None]:
+        """Adds to the residual at sites in every `forward`."""
+        for site, added in edits:
+            self._edits.setdefault(boundary(site), []).append((0, None, added))
+        try:
+            yield
+        finally:
+            self._edits.clear()
+
+    def new_cache(self, rows: int) -> Any:
+        """An empty key-value cache, filled in place by `forward`."""
+        return self.surface.new_cache(rows)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch total"], cache: Any = None, last: bool = False
+    ) -> Float[Tensor, "batch read d_vocab"]:
+        """Logits of a padded batch, as `Surface.forward` gives them."""
+        rows, columns = tokens.shape
+        if self._see is not None:
+            self._see(Pass(tokens, mask, mask.shape[1] - columns, rows, columns))
+        positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -columns:]
+        run = Run(None, [0] * rows, self._edits)
+        with self._running(run):
+            output = self._base(
+                input_ids=tokens,
+                attention_mask=mask.long(),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
+        return self.logits(output[0][:, -1:] if last else output[0])
+
+    def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+        """What the model says at positions whose residual after the final norm is given."""
+        logits = self._head(hidden) * (getattr(self.config, "logit_scale", None) or 1.0)
+        logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _attention_mask(self, see: Tensor, queries: Tensor, keys: Tensor) -> Any:
+        # A row without any key to see would be NaN; padding may look at everything, nothing looks at it.
+        see = see | ~see.any(-1, keepdim=True)
+        dtype = self._head.weight.dtype
+        least = torch.finfo(dtype).min
+        near = queries[:, :, None] - keys[:, None, :] < (self._masks.get("sliding_attention") or 2**62)
+        masks = {
+            kind: torch.zeros(see.shape, dtype=dtype, device=see.device)
+            .masked_fill_(~(see & near if window else see), least)[:, None]
+            for kind, window in self._masks.items()
+        }  # fmt: skip
+        return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """A steered prompt with two completions, cut at a middle layer, against the plain hooked pass."""
+        surface, generator = self.surface, torch.Generator().manual_seed(0)
+        device, d_vocab = surface.device, surface.model.cfg.d_vocab
+        prompt, first, second = (torch.randint(d_vocab, (n,), generator=generator).tolist() for n in (6, 3, 2))
+        vector = torch.randn(1, surface.d_model, generator=generator).to(device)
+        layer = self.n_layers // 2
+        tree = Tree.of([(prompt, [first, second])], device)
+        states = self.residuals(tree, frozenset([layer]))[layer]
+        vector = vector * (states[0].float().norm(dim=-1).mean() / vector.norm())
+        added = vector[:, None].to(states.dtype)
+        run = Run(states, [layer], {(layer, "pre"): [(0, 1, lambda x: added.expand_as(x))]})
+        hidden = self.run(run, tree.see, tree.position_ids)
+        lean = self.logits(hidden[0, 3:]).float()
+        tokens = torch.tensor([prompt + first, [*prompt, *second, second[-1]]], device=device)
+        write = Write(Site(layer), vector, torch.ones(1, device=device))
+        with attach(surface, [write]):
+            plain = surface.forward(tokens, torch.ones_like(tokens, dtype=torch.bool)).float()
+        expected = torch.cat([plain[0, 3:], plain[1, len(prompt) : len(prompt) + len(second)]])
+        scale, error = expected.std().item(), (lean - expected).abs().max().item()
+        allowed = 1e-3 if states.dtype == torch.float32 else 0.1
+        if not error <= allowed * max(scale, 1e-3):
+            raise RuntimeError(f"its logits differ by {error:.2g} (spread {scale:.2g}) from the plain pass")
+
+    @torch.no_grad()
+    def residuals(self, tree: Tree, layers: frozenset[int], cache: KeyValues | None = None) -> dict[int, Tensor]:
+        """The residual that enters each of some layers (n_layers: what leaves the last), for every token."""
+        run = Run(None, [0] * len(tree.tokens), keep=layers, stop=max(layers))
+        self.run(run, tree.see, tree.position_ids, tokens=tree.tokens, cache=cache)
+        return run.kept
+
+
+def _mask_kinds(config: Any) -> dict[str, int | None]:
+    """The kinds of attention masks a model wants, each with its window."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    if kinds - {"full_attention", "sliding_attention"} or getattr(config, "attention_chunk_size", None):
+        raise CannotCut(f"its layers are of kinds {sorted(kinds)}")
+    if len(kinds) == 2:
+        return {"full_attention": None, "sliding_attention": window}
+    # Without layer kinds, a model with a window uses it everywhere.
+    slides = "sliding_attention" in kinds or (not kinds and bool(window))
+    return {"sliding_attention": window} if slides else {"full_attention": None}
+
+
+def lean_or_plain(surface: Surface) -> LeanModel | Surface:
+    """The fast path where the model has one, else the model itself; both run forward passes under `attach`."""
+    try:
+        return LeanModel(surface)
+    except CannotCut:
+        return surface

@@ -1,0 +1,83 @@
+"""One pass through a cut model: where rows start, what is added to them, what is kept, which prefix they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from tlsteer.sites import Site
+from tlsteer.surface import Edit
+
+# A layer, with "pre" for what enters it (n_layers: what leaves the last) or "mid".
+Boundary = tuple[int, str]
+
+# At each boundary: what is added, with the first row it is for and the one after the last (None: all that follow).
+Edits = dict[Boundary, list[tuple[int, int | None, Edit]]]
+
+
+def boundary(site: Site) -> Boundary:
+    """A resolved site as the boundary at which it is written: post of a layer is pre of the next."""
+    return (site.layer + 1, "pre") if site.stage == "post" else (site.layer, site.stage)
+
+
+@dataclass
+class KeyValues:
+    """Keys and values by layer, each (rows, heads, positions, d_head): recorded in one run, a prefix in the next.
+
+    Stands in for a Hugging Face cache: attention only ever calls `update`.
+    """
+
+    record: bool
+    layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Keys and values that attention shall see: those of the prefix, then the new ones."""
+        if self.record:
+            self.layers[layer_idx] = keys, values
+            return keys, values
+        before_keys, before_values = self.layers[layer_idx]
+        rows = keys.shape[0]
+        return (
+            torch.cat([before_keys[:rows].to(keys), keys], -2),
+            torch.cat([before_values[:rows].to(values), values], -2),
+        )
+
+    def get_seq_length(self, *_: Any) -> int:
+        """How many positions came before; they are told by position ids here, so none."""
+        return 0
+
+
+@dataclass
+class Run:
+    """One pass through the lean model.
+
+    Attributes:
+        states: residuals that enter, row by row at that row's own layer; None to start from token embeddings.
+        starts: the first layer of each row, ascending; rows wait unchanged until then.
+        edits: what is added where, to which rows.
+        keep: layers whose entering residual is kept in `kept`.
+        stop: run only the layers below this.
+        read: tokens whose output is read: the last block's MLP runs at these alone.
+    """
+
+    states: Float[Tensor, "rows pos d_model"] | None
+    starts: list[int]
+    edits: Edits = field(default_factory=dict)
+    keep: frozenset[int] = frozenset()
+    stop: int | None = None
+    read: Bool[Tensor, "rows pos"] | None = None
+    kept: dict[int, Tensor] = field(default_factory=dict)
+
+    def apply(self, layer: int, stage: str, residual: Tensor, seen: Tensor | None = None) -> Tensor:
+        """The residual after the edits of a boundary; edits look at `seen` where that is another tensor."""
+        for first, stop, edit in self.edits.get((layer, stage), ()):
+            added = edit((residual if seen is None else seen)[first:stop])
+            if added.shape[0] != residual.shape[0]:
+                after = residual.shape[0] - first - added.shape[0]
+                added = torch.nn.functional.pad(added, (0, 0, 0, 0, first, after))
+            residual = residual + added
+        return residual

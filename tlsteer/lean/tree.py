@@ -1,0 +1,76 @@
+"""Prompts with completions that branch off them, as one batch in which nothing shared is computed twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Prompts, each with the completions that branch off it, as one padded batch of rows.
+
+    Attributes:
+        tokens: prompt, then each completion, then padding.
+        real: False at padding.
+        see: which tokens each token attends to: its prompt and its own completion, up to itself.
+        position_ids: each completion goes on from its prompt's end.
+        spans: for each row, the columns of each completion.
+        prompt_lengths: for each row.
+    """
+
+    tokens: Int[Tensor, "rows pos"]
+    real: Bool[Tensor, "rows pos"]
+    see: Bool[Tensor, "rows pos pos"]
+    position_ids: Int[Tensor, "rows pos"]
+    spans: list[list[tuple[int, int]]]
+    prompt_lengths: list[int]
+
+    @classmethod
+    def of(cls, rows: list[tuple[list[int], list[list[int]]]], device: torch.device) -> Tree:
+        """A batch from (prompt ids, ids of each completion) pairs."""
+        width = max(len(prompt) + sum(map(len, branches)) for prompt, branches in rows)
+        tokens, positions = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(2))
+        # 0 is the prompt, 1, 2, ... the completions, -1 padding: a token sees the prompt and its own branch.
+        branch = torch.full((len(rows), width), -1)
+        spans = []
+        for row, (prompt, branches) in enumerate(rows):
+            end = len(prompt)
+            tokens[row, :end], positions[row, :end], branch[row, :end] = torch.tensor(prompt), torch.arange(end), 0
+            spans.append([])
+            for number, ids in enumerate(branches, 1):
+                columns = slice(end, end + len(ids))
+                tokens[row, columns], branch[row, columns] = torch.tensor(ids), number
+                positions[row, columns] = torch.arange(len(prompt), len(prompt) + len(ids))
+                spans[row].append((end, end + len(ids)))
+                end += len(ids)
+        ours, theirs = branch[:, :, None], branch[:, None, :]
+        see = ((theirs == 0) | (theirs == ours)) & (ours >= 0) & (theirs >= 0)
+        see &= torch.ones(width, width, dtype=torch.bool).tril()
+        lengths = [len(prompt) for prompt, _ in rows]
+        return cls(tokens.to(device), (branch >= 0).to(device), see.to(device), positions.to(device), spans, lengths)
+
+    def rows(self, rows: list[int]) -> Tree:
+        """Some of the rows, at the same width."""
+        return Tree(
+            self.tokens[rows],
+            self.real[rows],
+            self.see[rows],
+            self.position_ids[rows],
+            [self.spans[row] for row in rows],
+            [self.prompt_lengths[row] for row in rows],
+        )
+
+    def reads(self) -> tuple[Int[Tensor, " reads"], Int[Tensor, " reads"], Int[Tensor, " reads"]]:
+        """Row and column of every token whose output predicts a completion's token, and that token's id."""
+        rows, columns, targets = [], [], []
+        for row, (spans, length) in enumerate(zip(self.spans, self.prompt_lengths, strict=True)):
+            for start, stop in spans:
+                rows += [row] * (stop - start)
+                columns += [length - 1, *range(start, stop - 1)]
+                targets += self.tokens[row, start:stop].tolist()
+        device = self.tokens.device
+        return tuple(torch.tensor(values, device=device) for values in (rows, columns, targets))  # pyright: ignore
