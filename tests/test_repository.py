@@ -17,7 +17,9 @@ PACKAGE = ROOT / "tlsteer"
 LAYERS = [
     {"_version", "errors", "sites", "positions", "operations", "stats", "storage", "vector_files"},
     {"surface", "vectors", "models", "tokens", "data", "organism"},
-    {"residuals", "steering", "lean"},
+    {"steering"},
+    {"lean"},
+    {"residuals"},
     {"generation", "scoring"},
     {"fit"},
     {"evaluate"},
