@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tlsteer.errors import PositionError, VectorError
-from tlsteer.operations import Operation, edit
+from tlsteer.operations import OPERATIONS, Operation, edit
 from tlsteer.positions import Positions, Prompt, Selection, check_positions, for_rows, resolve
 from tlsteer.sites import Place, Site
 from tlsteer.surface import Edit, Pass, Surface
@@ -51,6 +51,8 @@ class Intervention:
         kinds = {(v.site, v.operation, v.constant, v.d_model) for v in self.vectors}
         if len(kinds) > 1:
             raise VectorError(f"the vectors of one intervention share site, operation, constant and width; got {kinds}")
+        if self.operation not in (None, *OPERATIONS):
+            raise VectorError(f"operation {self.operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
         if "affine" in (self.operation, self.vectors[0].operation):
             if self.operation not in (None, self.vectors[0].operation):
                 raise VectorError(f"a vector for {self.vectors[0].operation} cannot be applied as {self.operation}")
