@@ -105,7 +105,7 @@ def folder(tmp_path, request):
 def test_a_folder_without_a_tokenizer_says_how_to_add_one(folder):
     for file in [*folder.glob("*token*"), *folder.glob("chat_template*")]:
         file.unlink()
-    with pytest.raises(ModelError, match="holds no tokenizer.*tokenizer.save_pretrained"):
+    with pytest.raises(ModelError, match=r"holds no tokenizer.*tokenizer.save_pretrained"):
         load_model(folder)
 
 
@@ -161,7 +161,7 @@ def hub_error(kind, status):
 
 def test_an_unknown_name_is_told_from_a_missing_network(hub):
     hub(question=hub_error("RepositoryNotFoundError", 401))
-    with pytest.raises(ModelError, match="'some/model' is not a model on the Hugging Face hub.*check the spelling"):
+    with pytest.raises(ModelError, match=r"'some/model' is not a model on the Hugging Face hub.*check the spelling"):
         load_model("some/model")
 
 
@@ -185,7 +185,7 @@ def test_without_a_network_only_the_cache_is_asked(hub, failure, monkeypatch):
         raise OSError("no file") from errors.LocalEntryNotFoundError("not in the cache")
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", fetch)
-    with pytest.raises(ModelError, match="'some/model' is not in the local cache and .* cannot be reached"):
+    with pytest.raises(ModelError, match=r"'some/model' is not in the local cache and .* cannot be reached"):
         load_model("some/model")
     assert asked == [{"local_files_only": True}]
 
