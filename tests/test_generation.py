@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tlsteer as ts
-from tests.small_models import VOCABULARY, WIDTH, loaded, unchecked
+from tests.small_models import VOCABULARY, WIDTH, loaded
 from tlsteer import generation
 from tlsteer.surface import Surface
 from tlsteer.tokens import encode
@@ -129,14 +129,16 @@ def test_the_end_tokens_of_a_chat_model_end_a_text_too(monkeypatch):
 
 
 def follow(monkeypatch, text):
-    """Makes every row choose the tokens of a text, whatever the logits."""
-    ids = loaded().tokenizer.encode(text, add_special_tokens=False) + [77] * 30
-    steps = iter(ids)
-    monkeypatch.setattr(generation._Sampler, "choose", lambda self, logits, numbers: [next_one(steps)] * len(numbers))
+    """Makes every row choose the tokens of a text, whatever the logits, in every call of generate."""
+    ids = loaded().tokenizer.encode(text, add_special_tokens=False)
+    make = generation._Sampler.__init__
 
+    def start(self, *settings):
+        make(self, *settings)
+        self.steps = iter(ids + [77] * 30)
 
-def next_one(steps):
-    return next(steps)
+    monkeypatch.setattr(generation._Sampler, "__init__", start)
+    monkeypatch.setattr(generation._Sampler, "choose", lambda self, logits, numbers: [next(self.steps)] * len(numbers))
 
 
 def test_generation_ends_when_every_row_has_ended(monkeypatch):
@@ -171,7 +173,7 @@ def test_row_vectors_and_multipliers_follow_their_prompt_through_batches(vector)
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_run(monkeypatch):
     monkeypatch.setattr(Surface, "forward", None)
-    with pytest.raises(ts.DataError, match="prompt 1 has .* and 90 to generate"):
+    with pytest.raises(ts.DataError, match=r"prompt 1 has .* and 90 to generate"):
         ts.generate(loaded(), ["x", "Z" * 50], max_new_tokens=90)
 
 
@@ -196,10 +198,9 @@ def test_settings_out_of_range_are_refused(settings, said):
         sample(loaded(), **settings)
 
 
-@pytest.mark.parametrize("prompts", [[], [None], [3]])
-def test_what_is_no_prompt_is_refused(prompts):
-    with pytest.raises(ts.DataError, match=r"at least one prompt|is not a text"):
-        unchecked(ts.generate)(loaded(), prompts)
+def test_no_prompts_are_refused():
+    with pytest.raises(ts.DataError, match="at least one prompt"):
+        ts.generate(loaded(), [])
 
 
 def test_an_empty_prompt_goes_on_from_bos():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tlsteer as ts
@@ -35,15 +35,7 @@ def test_scores_are_the_models_log_probabilities_in_the_order_given(model):
         assert found.tolist() == pytest.approx(expected, abs=1e-3)
 
 
-def test_probabilities_of_all_next_tokens_sum_to_one():
-    model = loaded()
-    tokenizer = model.tokenizer
-    single = [t for t in map(tokenizer.decode, range(3, 260)) if "�" not in t]
-    single = [t for t in single if len(tokenizer.encode(f"Z{t}", add_special_tokens=False)) == 2]
-    total = ts.completion_logprob(model, ["Z"] * len(single), single, **QUIET).exp().sum().item()
-    assert 0.2 < total < 1
-
-
+@settings(max_examples=12)
 @given(st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=5), st.integers(1, 4))
 def test_a_score_does_not_depend_on_its_neighbours(answers, batch_size):
     together = ts.completion_logprob(loaded(), ["a"] * len(answers), answers, batch_size=batch_size, **QUIET)
@@ -82,7 +74,7 @@ def test_the_logit_difference_is_that_of_the_next_token_and_antisymmetric(model)
 
 
 def test_answers_that_begin_alike_cannot_be_told_apart():
-    with pytest.raises(ts.DataError, match="' Sure' and ' Sure, here' begin with the same token.*completion_logprob"):
+    with pytest.raises(ts.DataError, match=r"' Sure' and ' Sure, here' begin with the same token.*completion_logprob"):
         ts.answer_logit_difference(loaded(), PROMPTS, " Sure", " Sure, here")
 
 
