@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from tlsteer.fit.constraints import cap_norm
 from tlsteer.fit.noise import NoiseStream
 from tlsteer.fit.problem import Problem, parts, targets_of
+from tlsteer.surface import Surface
 
 Stopped = Literal["converged", "target", "max_steps"]
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
@@ -58,6 +59,13 @@ class Descent:
     _square: Tensor | None = None
     _met: int = 0
     _gradient: Tensor | None = None
+
+    @classmethod
+    def of(cls, surface: Surface, problem: Problem) -> Descent:
+        """A descent at its random start."""
+        recipe = problem.recipe
+        start = problem.start(surface.d_model).to(surface.device)
+        return cls(problem, start, NoiseStream(recipe.noise, surface.d_model, recipe.seed))
 
     def noisy(self) -> Float[Tensor, "parts d_model"]:
         """The parameters with this step's noise on v."""

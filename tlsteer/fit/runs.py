@@ -6,17 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tlsteer.data import data_hash
 from tlsteer.errors import VectorError
 from tlsteer.fit.recipe import OneShot
+from tlsteer.fit.result import OneShotFit
 from tlsteer.storage import write_atomically
 from tlsteer.surface import Surface
 from tlsteer.vectors import SteeringVector
-
-if TYPE_CHECKING:
-    from tlsteer.fit.oneshot import OneShotFit
 
 
 class FitRun:
@@ -61,8 +58,6 @@ class FitRun:
 
 
 def _read(file: Path) -> OneShotFit:
-    from tlsteer.fit.oneshot import OneShotFit
-
     try:
         about = json.loads(file.read_text())
         vectors = [SteeringVector.load(file.parent / name) for name in about.pop("vectors")]

@@ -1,0 +1,41 @@
+"""Which path a fit takes: the layers from the steered one on, or full hooked passes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+from tlsteer.errors import VectorError
+from tlsteer.fit.fast import FastLosses
+from tlsteer.fit.plain import PlainLosses
+from tlsteer.fit.problem import Problem
+from tlsteer.lean import CannotCut, LeanModel
+from tlsteer.surface import Surface
+
+Engine = Literal["auto", "plain"]
+MAX_BATCH_TOKENS = 4096
+
+
+def cut_model(surface: Surface, engine: Engine) -> LeanModel | None:
+    """The model for the fast path; None where the plain path was asked for, or the model cannot be cut.
+
+    Raises:
+        VectorError: an unknown engine.
+    """
+    if engine not in ("auto", "plain"):
+        raise VectorError(f'engine {engine!r} is unknown; use "auto" or "plain"')
+    if engine == "plain":
+        return None
+    try:
+        return LeanModel(surface)
+    except CannotCut as reason:
+        if surface.is_bridge:
+            warnings.warn(f"{surface.name!r} runs on the slow plain path: {reason}", stacklevel=3)
+        return None
+
+
+def losses_of(
+    surface: Surface, lean: LeanModel | None, problems: list[Problem], max_batch_tokens: int = MAX_BATCH_TOKENS
+) -> FastLosses | PlainLosses:
+    """The losses of problems, on the cut model where there is one."""
+    return PlainLosses(surface, problems) if lean is None else FastLosses(lean, problems, max_batch_tokens)
