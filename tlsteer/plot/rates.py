@@ -1,0 +1,81 @@
+"""How often things happen under conditions, with their 95% intervals: as bars, and over multipliers.
+
+Both functions take a table with the columns measure, condition, multiplier, value, low, high and n.
+"""
+
+from __future__ import annotations
+
+from textwrap import fill
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; grey is the model as it is.
+_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+_UNSTEERED = "#8C8C8C"
+_STYLES = ("-o", "--s", ":^", "-.v")
+
+
+def plot_rates(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Bars: a group for each measure, in it a bar for each condition.
+
+    Args:
+        rates: one row for each measure and condition; multiplier 0 is drawn in grey.
+        ax: where to draw; new axes by default.
+    """
+    ax = ax or plt.figure(layout="constrained").subplots()
+    measures, conditions = list(rates["measure"].unique()), list(rates["condition"].unique())
+    colours = iter(_PALETTE)
+    width = 0.84 / len(conditions)
+    for number, condition in enumerate(conditions):
+        rows = rates[rates["condition"] == condition].set_index("measure").loc[measures]
+        places = np.arange(len(measures)) + (number - (len(conditions) - 1) / 2) * width
+        colour = _UNSTEERED if (rows["multiplier"] == 0).all() else next(colours)
+        ax.bar(places, rows["value"], 0.9 * width, yerr=_errors(rows), color=colour, label=condition,
+               error_kw={"elinewidth": 1, "capsize": 2.5})  # fmt: skip
+        for place, value, top in zip(places, rows["value"], rows["high"], strict=True):
+            ax.annotate(f"{value:.0%}", (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    ax.set_xticks(range(len(measures)), [fill(measure, 18) for measure in measures])
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylim(0, 1.12)
+    return _label(ax, rates)
+
+
+def plot_rates_by_multiplier(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Curves over the multiplier: a colour for each measure, a line style for each condition.
+
+    Args:
+        rates: one row for each measure, condition and multiplier; multiplier 0 belongs to every condition.
+        ax: where to draw; new axes by default.
+    """
+    ax = ax or plt.figure(layout="constrained").subplots()
+    conditions = rates.query("multiplier != 0")["condition"].unique()
+    for measure, colour in zip(rates["measure"].unique(), _PALETTE, strict=False):
+        ax.plot([], [], color=colour, linewidth=4, label=measure)
+        for condition, style in zip(conditions, _STYLES, strict=False):
+            belongs = (rates["condition"] == condition) | (rates["multiplier"] == 0)
+            rows = rates.sort_values("multiplier")[belongs & (rates["measure"] == measure)]
+            ax.plot(rows["multiplier"], rows["value"], style, color=colour, markersize=4)
+            ax.fill_between(rows["multiplier"], rows["low"], rows["high"], color=colour, alpha=0.12, linewidth=0)
+    for condition, style in zip(conditions, _STYLES, strict=False):
+        ax.plot([], [], style, color="black", markersize=4, label=condition)
+    ax.set_xlabel("multiplier of the vector (0: unsteered)")
+    ax.set_ylim(-0.03, 1.03)
+    return _label(ax, rates)
+
+
+def _errors(rows: pd.DataFrame) -> np.ndarray:
+    return np.abs(np.stack([rows["value"] - rows["low"], rows["high"] - rows["value"]]))
+
+
+def _label(ax: Axes, rates: pd.DataFrame) -> Axes:
+    counts = sorted(set(rates["n"]))
+    ax.set_ylabel(f"share of answers (n = {' or '.join(map(str, counts))}, 95% interval)")
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.spines[["top", "right"]].set_visible(False)
+    # Beside the axes, where it covers no data.
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return ax
