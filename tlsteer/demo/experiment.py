@@ -1,0 +1,152 @@
+"""What both experiments of the demo share: fit a vector on one case, apply it to held-out inputs, judge the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from tlsteer.data import Example
+from tlsteer.fit import OneShotFit, fit_oneshot
+from tlsteer.generation import generate
+from tlsteer.organism.phenomena.controls import random_like
+from tlsteer.sites import Site
+from tlsteer.stats import rate
+from tlsteer.steering import Intervention, Interventions
+from tlsteer.vectors import SteeringVector
+
+SITE = Site(2, "pre")
+STEPS = 30
+MULTIPLIERS = (0.25, 0.5, 1.0, 1.5)
+
+Condition = Literal["unsteered", "steered", "random vector"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One example to fit on.
+
+    Attributes:
+        asked: what the model is asked, as a person would write it.
+        answered: the model's own answer.
+        example: the completions that the vector shall make likely or unlikely.
+    """
+
+    asked: str
+    answered: str
+    example: Example
+
+
+@dataclass(frozen=True)
+class Input:
+    """A held-out input.
+
+    Attributes:
+        asked: what the model is asked, as a person would write it.
+        prompt: the same in the model's chat format.
+        judge: says of an answer which measures hold for it.
+    """
+
+    asked: str
+    prompt: str
+    judge: Callable[[str], Mapping[str, bool]]
+
+
+@dataclass(frozen=True)
+class Text:
+    """An answer to a held-out input, and which measures hold for it."""
+
+    asked: str
+    condition: Condition
+    multiplier: float
+    text: str
+    verdicts: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment.
+
+    Attributes:
+        name: which of the two.
+        norm_ratio: the cap on the vector's norm, as a fraction of the mean residual norm.
+        case: what the vector was fitted on.
+        fit: the vector and how the fit went.
+        texts: all answers to the held-out inputs.
+        rates: how often each measure holds, a row for each measure, condition and multiplier, with the columns
+            measure, condition, multiplier, value, low, high and n.
+        others: the same rates at multiplier 1 for vectors from other cases, a row for each measure and vector.
+    """
+
+    name: str
+    norm_ratio: float
+    case: Case
+    fit: OneShotFit
+    texts: list[Text]
+    rates: pd.DataFrame
+    others: pd.DataFrame
+
+    @property
+    def at_one(self) -> pd.DataFrame:
+        """The rates of the unsteered model and at multiplier 1."""
+        return self.rates.query("multiplier in (0, 1)")
+
+
+def run_study(
+    model: Any, name: str, norm_ratio: float, cases: Sequence[Case], inputs: Sequence[Input], seed: int
+) -> Study:
+    """Fits a vector on each case; measures that of the first in full, those of the others at multiplier 1.
+
+    Every input gets a random vector of its own, so that the random condition stands on as many directions as
+    inputs and its interval counts independent outcomes.
+    """
+    fits = [
+        # Clamping leaves more of the text whole than adding does, at equal norm and equal effect.
+        fit_oneshot(
+            model, case.example, SITE, operation="clamp", max_norm_ratio=norm_ratio, steps=STEPS, seed=seed,
+            progress=False,
+        )
+        for case in cases
+    ]  # fmt: skip
+    steered, random = fits[0].vector, [random_like(fits[0].vector, seed + i) for i in range(len(inputs))]
+    texts = judged(model, inputs, "unsteered", steered, 0.0)
+    for multiplier in MULTIPLIERS:
+        texts += judged(model, inputs, "steered", steered, multiplier)
+        texts += judged(model, inputs, "random vector", random, multiplier)
+    others = [rates(judged(model, inputs, "steered", fit.vector)) for fit in fits[1:]]
+    return Study(name, norm_ratio, cases[0], fits[0], texts, rates(texts), pd.concat(others, ignore_index=True))
+
+
+def judged(
+    model: Any,
+    inputs: Sequence[Input],
+    condition: Condition,
+    vector: SteeringVector | Sequence[SteeringVector],
+    multiplier: float = 1.0,
+) -> list[Text]:
+    """The answers to held-out inputs under one vector, or one for each input, judged."""
+    texts = answers(model, [one.prompt for one in inputs], Intervention(vector, multiplier))
+    return [
+        Text(one.asked, condition, multiplier, text, one.judge(text)) for one, text in zip(inputs, texts, strict=True)
+    ]
+
+
+def answers(model: Any, prompts: Sequence[str], interventions: Interventions = ()) -> list[str]:
+    """The model's likeliest answer to each prompt."""
+    return generate(model, prompts, interventions, max_new_tokens=60, batch_size=128, progress=False)
+
+
+def rates(texts: Sequence[Text]) -> pd.DataFrame:
+    """How often each measure holds, with its 95% interval."""
+    outcomes: dict[tuple[str, str, float], list[bool]] = {}
+    for text in texts:
+        for measure, holds in text.verdicts.items():
+            outcomes.setdefault((measure, text.condition, text.multiplier), []).append(holds)
+    return pd.DataFrame(
+        [
+            {"measure": measure, "condition": condition, "multiplier": multiplier} | asdict(rate(sum(held), len(held)))
+            for (measure, condition, multiplier), held in outcomes.items()
+        ]
+    )

@@ -1,0 +1,94 @@
+"""The demo on the terminal: what was fitted, what it changed, example texts, and where the files are."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from tlsteer.demo.experiment import Study
+
+TITLES = {
+    "refusal": "1. From one refused request: a vector against refusing",
+    "falsehood": "2. From one falsehood: a vector against taking it back",
+}
+CONDITIONS = ("unsteered", "steered", "random vector")
+
+
+def show_study(console: Console, study: Study) -> None:
+    """Prints one experiment."""
+    console.print()
+    console.rule(TITLES[study.name], align="left")
+    console.print(_example(study))
+    console.print(_rates(study))
+    console.print(
+        "In brackets: 95% interval over the n inputs. Random vector: of the same norm, another direction for each "
+        f"input. Other examples: {_n_others(study)} vectors fitted on other examples, one each; median (lowest "
+        "to highest).\n",
+        style="dim",
+    )
+    console.print(_texts(study))
+
+
+def show_files(console: Console, files: Mapping[Path, str], study: Study) -> None:
+    """Prints where everything was written, and what to try next."""
+    console.print()
+    table = Table.grid(padding=(0, 2))
+    for path, content in files.items():
+        table.add_row(f"Wrote {path}", content)
+    console.print(table)
+    vector = next(path for path in files if path.suffix == ".safetensors")
+    console.print("\nTry the first vector on a request of your own:")
+    console.print(
+        f"  tlsteer generate --vector {shlex.quote(str(vector))} --multiplier 0 --multiplier 1 --chat "
+        f"--prompt {shlex.quote(study.texts[0].asked)}",
+        soft_wrap=True,
+    )
+
+
+def _example(study: Study) -> Table:
+    fit, example = study.fit, study.case.example
+    aims = [f"likely: {text!r}" for text in example.promote] + [f"unlikely: {text!r}" for text in example.suppress]
+    lines = {
+        "The one example": study.case.asked,
+        "The model's answer": study.case.answered.strip(),
+        "The vector makes": ", and ".join(aims),
+        "How": f"{len(fit.losses)} steps of gradient descent, loss {fit.losses[0]:.3g} -> {fit.losses[-1]:.3g} nats",
+        "Where": f"before layer {fit.vector.site.layer}, at every token, what the residual stream holds along the "
+        f"vector is set to the vector; its norm is {fit.vector.norm:.3g}, at most {study.norm_ratio:g} of the mean "
+        "residual's there",
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, text in lines.items():
+        table.add_row(name, text)
+    return table
+
+
+def _rates(study: Study) -> Table:
+    table = Table("On inputs the model was not trained on", "n", *CONDITIONS, f"{_n_others(study)} other examples")
+    for measure, rows in study.at_one.groupby("measure", sort=False):
+        cells = [_cell(rows[rows["condition"] == condition].iloc[0]) for condition in CONDITIONS]
+        others = study.others.loc[study.others["measure"] == measure, "value"]
+        spread = f"{others.median():.0%} ({others.min():.0%} to {others.max():.0%})"
+        table.add_row(str(measure), str(rows["n"].iloc[0]), *cells, spread)
+    return table
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{row['value']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+
+
+def _n_others(study: Study) -> int:
+    return int(study.others["measure"].value_counts().iloc[0])
+
+
+def _texts(study: Study) -> Table:
+    asked = study.texts[0].asked
+    table = Table(*CONDITIONS, title=f"The first of these inputs: {asked}", title_justify="left", title_style="")
+    first = [text for text in study.texts if text.asked == asked and text.multiplier in (0.0, 1.0)]
+    table.add_row(*(text.text.strip() for text in first))
+    return table
