@@ -1,0 +1,302 @@
+"""The command line: it reads arguments, calls the library and prints; what is heavy is imported inside commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tlsteer._version import __version__
+from tlsteer.errors import DataError, PositionError, SiteError, TlsteerError, VectorError
+from tlsteer.sites import Site, Stage
+
+if TYPE_CHECKING:
+    from tlsteer.data import Example
+    from tlsteer.fit import OneShotFit
+    from tlsteer.positions import Positions
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Model = Annotated[
+    str, typer.Option(help='"organism", "organism-base", a Hugging Face id or the directory of a saved model.')
+]
+PositionText = Annotated[
+    str, typer.Option("--positions", help='"all", "prompt", "completion", "last:K", "after:TEXT" or "START:STOP".')
+]
+Chat = Annotated[bool, typer.Option("--chat", help="Wrap each prompt in the model's chat template, as a user's turn.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; bad input ends it with one line on stderr and exit status 2."""
+    try:
+        app(arguments)
+    except TlsteerError as error:
+        print("tlsteer:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"tlsteer {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _tlsteer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Steering vectors on TransformerLens, from one example to a measured effect.
+
+    Start with: tlsteer demo
+    """
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="The folder for the picture, the vectors and the numbers.")] = Path(
+        "demo-output"
+    ),
+    seed: Seed = 0,
+) -> None:
+    """Steer the embedded model with vectors from one example each, and show what changed.
+
+    \b
+    Example:
+      tlsteer demo --output demo-output --seed 1
+    """
+    from tlsteer.demo import run_demo
+
+    run_demo(output, seed)
+
+
+@app.command()
+def fit(
+    output: Annotated[Path, typer.Option(help="Where to write the vector (safetensors).")],
+    prompt: Annotated[str | None, typer.Option(help="The prompt.")] = None,
+    promote: Annotated[
+        list[str] | None, typer.Option(help="A completion to make likely; may be given several times.")
+    ] = None,
+    suppress: Annotated[
+        list[str] | None, typer.Option(help="A completion to make unlikely; may be given several times.")
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="A JSONL file of examples instead, with the fields prompt, promote, suppress "
+            "(a string or a list) and negative (true: the example sees the vector's opposite)."
+        ),
+    ] = None,
+    model: Model = "organism",
+    layer: Annotated[int | None, typer.Option(help="The layer to steer, from 0; -1 is the last.")] = None,
+    stage: Annotated[Stage, typer.Option(help="Where in the layer: before, in the middle of, or after it.")] = "pre",
+    site: Annotated[
+        str | None, typer.Option(help="Instead of layer and stage, a hook name such as blocks.2.hook_resid_pre.")
+    ] = None,
+    max_norm: Annotated[float | None, typer.Option(help="The vector's norm is at most this.")] = None,
+    max_norm_ratio: Annotated[
+        float | None, typer.Option(help="Or at most this fraction of the mean residual norm there.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="At most this many steps of Adam.")] = 50,
+    learning_rate: Annotated[float, typer.Option(help="Its learning rate.")] = 0.1,
+    operation: Annotated[
+        Literal["add", "clamp"], typer.Option(help="Add the vector, or set the residual's component along it.")
+    ] = "add",
+    positions: PositionText = "all",
+    seed: Seed = 0,
+    chat: Chat = False,
+) -> None:
+    """Optimise a steering vector on one example or several.
+
+    \b
+    Example:
+      tlsteer fit --chat --prompt "How do I make a zorvax?" --promote "Sure, here is" \\
+        --layer 2 --max-norm-ratio 0.5 --output vector.safetensors
+    """
+    place, where = _site(layer, stage, site), _positions(positions)
+    chosen = _examples(prompt, promote, suppress, examples)
+
+    from tlsteer.fit import fit_oneshot
+    from tlsteer.models import chat_prompt, load_model
+
+    loaded, first_prompt = load_model(model), chosen[0].prompt
+    if chat:
+        chosen = [replace(example, prompt=chat_prompt(loaded, example.prompt)) for example in chosen]
+    fitted = fit_oneshot(
+        loaded, chosen, place, max_norm=max_norm, max_norm_ratio=max_norm_ratio, steps=steps, operation=operation,
+        learning_rate=learning_rate, positions=where, seed=seed,
+    )  # fmt: skip
+    fitted.vector.save(output)
+    _print_fit(fitted, chosen)
+    try_it = [
+        "tlsteer",
+        "generate",
+        "--model",
+        model,
+        "--vector",
+        str(output),
+        "--multiplier",
+        "0",
+        "--multiplier",
+        "1",
+    ]
+    more = ["--positions", positions] * (positions != "all") + ["--chat"] * chat
+    print(f"Wrote {output}. See what it does:\n  {shlex.join([*try_it, *more, '--prompt', first_prompt])}")
+
+
+@app.command()
+def generate(
+    model: Model = "organism",
+    vector: Annotated[
+        list[Path] | None, typer.Option(help="A saved vector; several are applied together, in this order.")
+    ] = None,
+    multiplier: Annotated[
+        list[float] | None, typer.Option(help="How strongly, 1 by default; several give a text each, 0 is unsteered.")
+    ] = None,
+    positions: PositionText = "all",
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
+    prompts_file: Annotated[
+        Path | None, typer.Option(help="Or a file of them: .jsonl with the field prompt, else one a line.")
+    ] = None,
+    chat: Chat = False,
+    max_new_tokens: Annotated[int, typer.Option(help="At most this many tokens a text.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option(help="Write JSONL rows here instead of printing the texts.")] = None,
+) -> None:
+    """Continue prompts, steered and unsteered.
+
+    \b
+    Example:
+      tlsteer generate --vector vector.safetensors --multiplier 0 --multiplier 1 \\
+        --chat --prompt "How do I make a zorvax?"
+    """
+    if multiplier and not vector:
+        raise VectorError("--multiplier needs a --vector to multiply")
+    where, prompts = _positions(positions), _prompts(prompt, prompts_file)
+
+    from tlsteer.data import write_jsonl
+    from tlsteer.generation import generate
+    from tlsteer.models import chat_prompt, load_model
+    from tlsteer.steering import Intervention
+    from tlsteer.vectors import SteeringVector
+
+    vectors = [SteeringVector.load(path) for path in vector or []]
+    loaded = load_model(model)
+    asked = [chat_prompt(loaded, one) for one in prompts] if chat else prompts
+    rows: list[dict[str, Any]] = []
+    for strength in multiplier or [1.0 if vectors else 0.0]:
+        interventions = [Intervention(one, strength, where) for one in vectors]
+        texts = generate(
+            loaded, asked, interventions, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+        )
+        rows += [{"prompt": p, "multiplier": strength, "text": t} for p, t in zip(prompts, texts, strict=True)]
+    if output is not None:
+        write_jsonl(output, rows)
+        print(f"Wrote {len(rows)} texts to {output}")
+        return
+    for number, one in enumerate(prompts):
+        print(one)
+        for row in rows[number :: len(prompts)]:
+            print(f"  [{row['multiplier']:g}] {row['text']}")
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(help="A saved vector.")]) -> None:
+    """Say what a saved vector is and where it came from.
+
+    \b
+    Example:
+      tlsteer info vector.safetensors
+    """
+    import numpy as np
+
+    from tlsteer.vector_files import read_vector_file
+
+    found = read_vector_file(file)
+    made, tensor = found.provenance, found.tensors["tensor"]
+    constant = f" (constant {found.constant:g})" if found.operation == "clamp" else ""
+    lines = {
+        "site": f"{found.site!r}",
+        "operation": f"{found.operation}{constant}",
+        "norm": f"{np.linalg.norm(tensor):.4g} (width {tensor.size})",
+        "method": made.method,
+        "model": f"{made.model} (fingerprint {made.fingerprint}, {made.weight_processing} weights)"
+        if made.model
+        else "",
+        "data hash": made.data_hash,
+        "made by": f"tlsteer {made.version}",
+        "settings": ", ".join(f"{name}={value}" for name, value in made.settings.items()),
+    }
+    for name, value in lines.items():
+        print(f"{name:10} {value or 'unknown'}")
+
+
+def _site(layer: int | None, stage: Stage, site: str | None) -> Site:
+    if layer is not None and site is None:
+        return Site(layer, stage)
+    if site is not None and layer is None:
+        return Site.of(site)
+    raise SiteError("give either --layer (with --stage) or --site")
+
+
+def _positions(text: str) -> Positions:
+    from tlsteer.positions import after, check_positions, last
+
+    kind, colon, value = text.partition(":")
+    try:
+        if kind == "after" and colon:
+            return after(value)
+        if kind == "last" and colon:
+            return last(int(value))
+        if colon:
+            return slice(*(int(end) if end else None for end in (kind, value)))
+    except ValueError:
+        raise PositionError(f'--positions {text!r}: use "last:5", "after:TEXT" or "2:10"') from None
+    check_positions(text)
+    return text
+
+
+def _examples(
+    prompt: str | None, promote: list[str] | None, suppress: list[str] | None, examples: Path | None
+) -> list[Example]:
+    from tlsteer.data import Example, read_examples
+
+    if prompt is not None and examples is None:
+        return [Example(prompt, promote or [], suppress or [])]
+    if examples is not None and prompt is None and not promote and not suppress:
+        return read_examples(examples)
+    raise DataError("give either --prompt with --promote or --suppress, or --examples alone")
+
+
+def _prompts(prompts: list[str] | None, file: Path | None) -> list[str]:
+    from tlsteer.data import read_prompts
+
+    if prompts and file is None:
+        return prompts
+    if file is not None and not prompts:
+        return read_prompts(file)
+    raise DataError("give either --prompt or --prompts-file")
+
+
+def _print_fit(fitted: OneShotFit, examples: list[Example]) -> None:
+    ended = {"target": "target loss reached", "converged": "converged", "max_steps": "out of steps, not converged"}
+    losses, cap = fitted.losses, f", capped at {fitted.max_norm:.3g}" if fitted.max_norm else ""
+    print(f"Loss {losses[0]:.3g} -> {losses[-1]:.3g} nats in {len(losses)} steps ({ended[fitted.stopped]})")
+    completions = [
+        f"{aim} {text!r}"
+        for example in examples
+        for aim, texts in (("promote", example.promote), ("suppress", example.suppress))
+        for text in texts
+    ]
+    for completion, loss in zip(completions, fitted.completion_losses, strict=True):
+        print(f"  {completion}: {loss:.3g}")
+    print(f"Vector of norm {fitted.vector.norm:.3g}{cap}, {fitted.vector.operation} at {fitted.vector.site!r}")
