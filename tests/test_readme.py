@@ -1,0 +1,48 @@
+"""What the README shows runs: its Python in order, and its tlsteer commands."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands():
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("tlsteer ")]
+
+
+def test_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for number, block in enumerate(blocks("python")):
+        exec(compile(block, f"README.md, Python block {number}", "exec"), namespace)
+    assert namespace["receipt"].entries[0].n_positions > 0
+    assert namespace["vector"].cosine(namespace["fit"].vector) == pytest.approx(1)
+
+
+def test_commands_run(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in commands():
+        done = subprocess.run(
+            [sys.executable, "-m", "tlsteer", *command], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert {command[0] for command in commands()} == {"fit", "generate", "info"}
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"\bmake ([a-z0-9-]+)", "".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
