@@ -20,7 +20,7 @@ LAYERS = [
     {"steering"},
     {"lean"},
     {"residuals"},
-    {"generation", "scoring"},
+    {"generation", "scoring", "answers"},
     {"fit"},
     {"evaluate"},
     {"analyse", "studies"},

@@ -38,10 +38,9 @@ def test_norms_are_means_over_tokens():
     model = small_models.loaded("llama")
     surface = Surface(model)
     rows = encode_prompts(surface, TEXTS[:3])
-    expected = torch.cat(
-        [model.run_with_cache(torch.tensor([row]))[1][Site(2).hook_name][0].norm(dim=-1) for row in rows]
-    )
-    assert mean_norms(surface, rows, [Site(2)]).item() == pytest.approx(expected.mean().item(), rel=1e-5)
+    caches = [model.run_with_cache(torch.tensor([row]))[1] for row in rows]
+    expected = torch.cat([cache[Site(2).hook_name][0].norm(dim=-1) for cache in caches]).mean()
+    assert mean_norms(surface, rows, [Site(2)]).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_positions_that_select_nothing_are_refused():

@@ -193,7 +193,18 @@ class LeanModel:
 
     def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """What the model says at positions whose residual after the final norm is given."""
-        logits = self._head(hidden) * (getattr(self.config, "logit_scale", None) or 1.0)
+        return self._scaled(self._head(hidden))
+
+    def answer_logits(
+        self, hidden: Float[Tensor, "prompt d_model"], answers: Int[Tensor, "prompt answer"]
+    ) -> Float[Tensor, "prompt answer"]:
+        """The logits of some tokens alone, other ones for each prompt, without those of the whole vocabulary."""
+        logits = torch.einsum("pd,pad->pa", hidden, self._head.weight[answers])
+        bias = getattr(self._head, "bias", None)
+        return self._scaled(logits if bias is None else logits + bias[answers])
+
+    def _scaled(self, logits: Tensor) -> Tensor:
+        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)
         logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)
         cap = getattr(self.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
