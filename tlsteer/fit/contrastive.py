@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from tlsteer.data import ContrastPair, data_hash
-from tlsteer.errors import DataError
+from tlsteer.errors import DataError, SiteError
 from tlsteer.positions import Positions, check_positions, last
 from tlsteer.residuals import mean_residuals
 from tlsteer.sites import Place, Site
@@ -65,12 +65,15 @@ def fit_contrastive(
     """
     if estimator != "diff_means":
         raise DataError(f'estimator {estimator!r} is unknown; use "diff_means"')
-    if not pairs:
-        raise DataError("give at least one ContrastPair")
+    others = sorted({type(pair).__name__ for pair in pairs if not isinstance(pair, ContrastPair)})
+    if others or not pairs:
+        raise DataError(f"give at least one ContrastPair, and nothing else; got {', '.join(others) or 'none'}")
     check_positions(positions)
     surface = Surface(model)
     places: Sequence[Place] = [site] if isinstance(site, Site | int | str) else site
     sites = [Site.of(place).resolve(surface.n_layers) for place in places]
+    if not sites:
+        raise SiteError("give at least one site")
     texts = [pair.positive for pair in pairs] + [pair.negative for pair in pairs]
     means = mean_residuals(surface, encode_prompts(surface, texts), sites, positions, batch_size, progress)
     difference = means[: len(pairs)].mean(0) - means[len(pairs) :].mean(0)

@@ -67,12 +67,10 @@ class Problem:
         """Everything that can be refused before computing is refused here.
 
         Raises:
-            DataError: no example, or one that cannot be encoded.
+            DataError: an example that cannot be encoded.
             SiteError: a site this model does not have.
             PositionError: positions that select nothing in an example.
         """
-        if not recipe.all_examples:
-            raise DataError("give at least one Example")
         sites = recipe.sites(surface.n_layers)
         if len(set(sites)) < len(sites) or not sites:
             raise DataError(f"the sites of a fit are all different and at least one, got {sites}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from tlsteer.data import Example
-from tlsteer.errors import PositionError, VectorError
+from tlsteer.errors import DataError, PositionError, VectorError
 from tlsteer.fit.noise import Noise
 from tlsteer.fit.objectives import Suppression
-from tlsteer.operations import Operation
+from tlsteer.operations import OPERATIONS, Operation
 from tlsteer.positions import Positions, check_positions
 from tlsteer.sites import Place, Site
 
@@ -47,7 +47,8 @@ class OneShot:
         seed: of the start and of the noise.
 
     Raises:
-        VectorError: settings that contradict each other or are out of range.
+        DataError: no example.
+        VectorError: settings that contradict each other, are unknown or out of range.
         PositionError: unknown positions, or a mask of columns.
     """
 
@@ -83,6 +84,16 @@ class OneShot:
                      "target_steps", "rank"):  # fmt: skip
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise VectorError(f"{name}={value} has to be above 0")
+        others = sorted({type(one).__name__ for one in self.all_examples if not isinstance(one, Example)})
+        if others or not self.all_examples:
+            raise DataError(f"give at least one Example, and nothing else; got {', '.join(others) or 'none'}")
+        for name, value, choices in (
+            ("operation", self.operation, OPERATIONS),
+            ("suppression", self.suppression, get_args(Suppression)),
+            ("target_of", self.target_of, ("sum", "each")),
+        ):
+            if value not in choices:
+                raise VectorError(f"{name}={value!r} is unknown; use one of {', '.join(choices)}")
         if self.operation == "ablate":
             raise VectorError('operation="ablate" has no vector to optimise for; fit with "clamp" and constant=0')
         if self.satisfice and self.target_loss is None:
