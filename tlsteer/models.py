@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def _boot(name: str, device: str | None, dtype: torch.dtype) -> Any:
     if not local and name.count("/") == 0 and "organism" in name:
         raise ModelError(f"unknown model {name!r}; the embedded models are {', '.join(_EMBEDDED)}")
     try:
-        tokenizer, weights = _fetch(str(path) if local else name, dtype)
+        with _without_bars() if source else nullcontext():
+            tokenizer, weights = _fetch(str(path) if local else name, dtype)
     except ModelError:
         raise
     except Exception as error:
@@ -125,6 +127,20 @@ def _fetch(source: str, dtype: torch.dtype) -> tuple[Any, Any]:
     if set(tokenizer.encode("a", add_special_tokens=False)) <= set(tokenizer.all_special_ids):
         raise ModelError(missing)
     return tokenizer, AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **cached_only)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Hides the progress bars of transformers; the embedded models load in no time."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _on_the_hub(name: str) -> bool:
