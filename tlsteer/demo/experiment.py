@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from tlsteer.data import Example
-from tlsteer.fit import OneShotFit, fit_oneshot
+from tlsteer.fit import OneShot, OneShotFit, fit_many
 from tlsteer.generation import generate
 from tlsteer.organism.phenomena.controls import random_like
 from tlsteer.sites import Site
@@ -102,14 +102,9 @@ def run_study(
     Every input gets a random vector of its own, so that the random condition stands on as many directions as
     inputs and its interval counts independent outcomes.
     """
-    fits = [
-        # Clamping leaves more of the text whole than adding does, at equal norm and equal effect.
-        fit_oneshot(
-            model, case.example, SITE, operation="clamp", max_norm_ratio=norm_ratio, steps=STEPS, seed=seed,
-            progress=False,
-        )
-        for case in cases
-    ]  # fmt: skip
+    # Clamping leaves more of the text whole than adding does, at equal effect.
+    settings: dict[str, Any] = {"operation": "clamp", "max_norm_ratio": norm_ratio, "steps": STEPS, "seed": seed}
+    fits = fit_many(model, [OneShot(case.example, SITE, **settings) for case in cases], progress=False)
     steered, random = fits[0].vector, [random_like(fits[0].vector, seed + i) for i in range(len(inputs))]
     texts = judged(model, inputs, "unsteered", steered, 0.0)
     for multiplier in MULTIPLIERS:
