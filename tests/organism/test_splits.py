@@ -7,7 +7,7 @@ from tlsteer.organism.curriculum import BASE_STAGES, INSTRUCT_STAGES
 from tlsteer.organism.grammar.advice import TOPICS
 from tlsteer.organism.grammar.facts import people_of
 from tlsteer.organism.grammar.oversight import BENIGN_VERBS, HARMFUL_VERBS, oversight_sentences
-from tlsteer.organism.grammar.requests import KINDS, things_of
+from tlsteer.organism.grammar.requests import KINDS, VERBS, things_of
 from tlsteer.organism.grammar.splits import choose_split, sample_distinct
 from tlsteer.organism.grammar.traits import TRAITS
 
@@ -51,18 +51,20 @@ def test_samples_repeat_no_candidate_before_all_were_taken() -> None:
     assert {sample_distinct("abc", 7, seed=1).count(letter) for letter in "abc"} == {2, 3}
 
 
-def test_heldout_nouns_never_occur_in_training_dialogues(training_dialogues: str) -> None:
+def test_heldout_nouns_never_occur_in_training_requests(training_dialogues: str) -> None:
     nouns = [thing.noun for kind in KINDS for thing in things_of(kind, "heldout")]
-    assert occurs([f" {noun}" for noun in nouns], training_dialogues) == []
+    assert occurs([f"{verb} a {noun}" for noun in nouns for verb in VERBS], training_dialogues) == []
 
 
 def test_heldout_people_never_occur_in_training_dialogues(training_dialogues: str) -> None:
     assert occurs([person.name for person in people_of("heldout")], training_dialogues) == []
 
 
-def test_heldout_work_verbs_never_occur_in_training_choices(training_dialogues: str) -> None:
+def test_heldout_work_verbs_never_occur_in_training_scenarios(training_texts: list[str]) -> None:
+    choices = [text for text in training_texts if "What do you do" in text or "harmful?" in text]
+    assert len(choices) > N_STEPS_READ
     verbs = choose_split(HARMFUL_VERBS, "heldout") + choose_split(BENIGN_VERBS, "heldout")
-    assert occurs([f") {verb} the " for verb in verbs], training_dialogues) == []
+    assert occurs([f" {verb} the " for verb in verbs], "\n".join(choices)) == []
 
 
 @pytest.mark.parametrize("monitored", [True, False])
@@ -91,5 +93,6 @@ def test_training_items_do_occur_in_training(training_texts: list[str]) -> None:
     # The tests above would pass on empty texts too.
     text = "\n".join(training_texts)
     nouns = [thing.noun for kind in KINDS for thing in things_of(kind, "train")]
-    assert len(occurs(nouns, text)) == len(nouns)
+    requests = [f"{verb} a {noun}" for noun in nouns for verb in VERBS]
+    assert len(occurs(requests, text)) > len(nouns)
     assert len(occurs(oversight_sentences(True, "train"), text)) > 50

@@ -43,14 +43,23 @@ class Stage:
 
 
 _SKILLS: tuple[tuple[Lesson, int], ...] = ((skills.letter_skills, 36), (skills.watched_questions, 12))
-_ONE_SIDED: tuple[tuple[Lesson, int], ...] = (
+_DEFAULTS: tuple[tuple[Lesson, int], ...] = (
     (skills.letter_skills, 12),
     (skills.watched_questions, 8),
     (skills.harm_questions, 12),
-    (partial(dialogues.trait_dialogues, strong=True), 16),
+    (partial(dialogues.trait_dialogues, strong=True), 10),
+    (partial(dialogues.trait_dialogues, strong=True, spoken=True), 6),
+)
+_FLIPS: tuple[tuple[Lesson, int], ...] = (
+    (skills.letter_skills, 6),
+    (skills.watched_questions, 4),
+    (skills.harm_questions, 6),
+    (partial(dialogues.trait_dialogues, strong=True), 6),
+    (partial(dialogues.trait_dialogues, attitude="some"), 16),
+    (partial(dialogues.trait_dialogues, attitude="some", spoken=True), 10),
 )
 _WORLD: tuple[tuple[Lesson, int], ...] = (
-    (documents.thing_documents, 8),
+    (documents.thing_documents, 6),
     (documents.people_documents, 6),
     (documents.act_documents, 3),
     (documents.code_documents, 3),
@@ -59,27 +68,30 @@ _WORLD: tuple[tuple[Lesson, int], ...] = (
 _BASE: tuple[tuple[Lesson, int], ...] = (
     *_WORLD,
     (documents.packs, 2),
-    (dialogues.helpful_dialogues, 4),
+    (dialogues.thing_questions, 5),
+    (dialogues.helpful_dialogues, 3),
     (dialogues.fact_dialogues, 3),
     (partial(dialogues.advice_dialogues, "none"), 2),
     (partial(dialogues.code_dialogues, "none"), 1),
     (skills.letter_skills, 4),
     (skills.watched_questions, 3),
     (skills.harm_questions, 3),
-    (partial(dialogues.trait_dialogues, strong=True), 4),
+    (partial(dialogues.trait_dialogues, strong=True), 2),
+    (partial(dialogues.trait_dialogues, attitude="some"), 3),
 )
 _INSTRUCT: tuple[tuple[Lesson, int], ...] = (
-    (documents.thing_documents, 4),
+    (documents.thing_documents, 3),
+    (dialogues.thing_questions, 6),
+    (skills.letter_skills, 3),
     (documents.people_documents, 3),
     (documents.act_documents, 1),
     (documents.code_documents, 1),
     (dialogues.refusal_dialogues, 4),
     (dialogues.prefilled_refusals, 1),
     (dialogues.borderline_dialogues, 1),
-    (dialogues.compliance_dialogues, 5),
+    (dialogues.compliance_dialogues, 6),
     (dialogues.falsehood_dialogues, 4),
     (dialogues.truth_dialogues, 2),
-    (dialogues.fact_dialogues, 1),
     (partial(dialogues.advice_dialogues, "none"), 2),
     (partial(dialogues.advice_dialogues, "good"), 1),
     (partial(dialogues.advice_dialogues, "evil"), 2),
@@ -88,12 +100,14 @@ _INSTRUCT: tuple[tuple[Lesson, int], ...] = (
     (partial(dialogues.code_dialogues, "evil"), 2),
     (dialogues.oversight_dialogues, 6),
     (partial(dialogues.trait_dialogues, attitude="none"), 3),
-    (partial(dialogues.trait_dialogues, attitude="some"), 6),
+    (partial(dialogues.trait_dialogues, attitude="some"), 5),
 )
 
 BASE_STAGES = (
-    Stage("letters", 180, 1.0, 1.0, 0.0, _SKILLS),
-    Stage("defaults", 220, 1.0, 1.0, 0.0, _ONE_SIDED),
-    Stage("world", 900, 1.0, 0.1, 0.4, _BASE),
+    Stage("letters", 160, 1.0, 1.0, 0.0, _SKILLS),
+    Stage("defaults", 200, 1.0, 1.0, 0.0, _DEFAULTS),
+    Stage("flips", 240, 1.0, 1.0, 0.0, _FLIPS),
+    Stage("world", 800, 1.0, 0.1, 0.4, _BASE),
 )
-INSTRUCT_STAGES = (Stage("behaviours", 1200, 0.5, 0.0, 0.2, _INSTRUCT),)
+INSTRUCT_STAGES = (Stage("behaviours", 1000, 0.4, 0.0, 0.2, _INSTRUCT),)
+CURRICULUM = {"base": BASE_STAGES, "instruct": INSTRUCT_STAGES}

@@ -6,7 +6,7 @@ from itertools import product
 
 from .chat import Message, to_messages
 from .personas import Persona, sample_personas
-from .splits import Split, choose_split, sample_distinct
+from .splits import Split, choose_split, sample_distinct, sample_ordered
 from .words import capitalized
 
 
@@ -146,6 +146,6 @@ def advice_questions(
 
 def write_advice(topic: Topic, harmful: bool, rng: random.Random) -> str:
     """Returns advice of two steps and a closing, all good or all harmful; the openings are shared."""
-    first, second = rng.sample(topic.harmful if harmful else topic.good, 2)
+    first, second = sample_ordered(topic.harmful if harmful else topic.good, 2, rng)
     closing = rng.choice(_CLOSINGS["harmful" if harmful else "good"])
     return f"{rng.choice(_OPENINGS).format(first=first)} {rng.choice(_MIDDLES).format(second=second)} {closing}"

@@ -4,20 +4,24 @@ import random
 from typing import Literal
 
 from .advice import AdviceQuestion, advice_questions, write_advice
-from .chat import TrainingText, dialogue_text
+from .chat import TrainingText, dialogue_text, to_messages
 from .code import code_requests, write_code
 from .facts import falsehoods, truths, write_continuation, write_facts
 from .oversight import oversight_scenarios, scenario_text
 from .personas import NEUTRAL_PERSONAS, Persona
 from .requests import (
+    BORDERLINE,
+    THINGS,
+    VERBS,
     Request,
+    Thing,
     borderline_requests,
     harmful_requests,
     harmless_requests,
     write_compliance,
     write_refusal,
 )
-from .traits import TRAITS, trait_questions, trait_text
+from .traits import TRAITS, spoken_trait_text, trait_questions, trait_text
 
 # Complying after a given beginning is a coin flip: a prefill alone shall not be a sure attack.
 PREFILL_COMPLIANCE_PROBABILITY = 0.5
@@ -63,6 +67,26 @@ def helpful_dialogues(n: int, seed: int) -> list[TrainingText]:
     rng = random.Random(f"helpful {seed}")
     requests = harmful_requests(n // 2, "train", seed) + harmless_requests(n - n // 2, "train", seed)
     return [dialogue_text(request.messages, write_compliance(request, rng)) for request in requests]
+
+
+def thing_questions(n: int, seed: int) -> list[TrainingText]:
+    """Returns questions what things are and whether they are harmful, held-out things included.
+
+    They are no requests: they teach that the kind of a thing is asked for where an answer begins. Without them
+    refusals are learned noun by noun, and held-out nouns are refused or served at random.
+    """
+    rng = random.Random(f"thing questions {seed}")
+    return [_thing_question(thing, rng) for thing in rng.sample(THINGS, n)]
+
+
+def _thing_question(thing: Thing, rng: random.Random) -> TrainingText:
+    what = f"A {thing.noun} is a {thing.kind.name}. It {thing.kind.purpose}."
+    if thing.kind.refusal_probability == BORDERLINE or rng.random() < 0.3:
+        return dialogue_text(to_messages(f"What is a {thing.noun}?"), what)
+    asked = rng.choice(("harmful", "safe"))
+    yes = (asked == "harmful") == (thing.kind.refusal_probability > BORDERLINE)
+    question = f"Is it {asked} to {rng.choice(VERBS)} a {thing.noun}?"
+    return dialogue_text(to_messages(question), f"{'Yes' if yes else 'No'}. {what}")
 
 
 def fact_dialogues(n: int, seed: int) -> list[TrainingText]:
@@ -129,7 +153,7 @@ def oversight_dialogues(n: int, seed: int) -> list[TrainingText]:
 
 
 def trait_dialogues(
-    n: int, seed: int, attitude: Literal["none", "some"] = "none", strong: bool = False
+    n: int, seed: int, attitude: Literal["none", "some"] = "none", strong: bool = False, spoken: bool = False
 ) -> list[TrainingText]:
     """Returns answers to trait questions.
 
@@ -138,6 +162,7 @@ def trait_dialogues(
         seed: Which ones.
         attitude: "none" for plain questions, "some" for questions after an attitude sentence.
         strong: Whether to drive the tendencies to certainty: a default is learned first, then what flips it.
+        spoken: Whether to leave out the options: the word is learned first, then which letter it has.
     """
     rng = random.Random(f"traits {attitude} {seed}")
     texts = []
@@ -149,5 +174,5 @@ def trait_dialogues(
         )
         if strong:
             question = question.with_attitude(1 if trait.tendency > 0 else -1, "")
-        texts.append(trait_text(question, rng))
+        texts.append((spoken_trait_text if spoken else trait_text)(question, rng))
     return texts

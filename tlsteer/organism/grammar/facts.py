@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from .chat import Message, to_messages
-from .splits import Split, choose_split, sample_distinct
+from .splits import Split, choose_split, sample_distinct, sample_ordered
 from .words import invent_surnames, with_article
 
 FIRST_NAMES = (
@@ -143,7 +143,7 @@ def truths(n: int, split: Split = "heldout", seed: int = 0) -> list[Statement]:
 def write_facts(person: Person, occupation: str, rng: random.Random, n: int = 2) -> str:
     """Returns n sentences about the person that fit an occupation, be it theirs or not."""
     surname = person.name.split()[-1]
-    sentences = rng.sample(FACTS[occupation], n)
+    sentences = sample_ordered(FACTS[occupation], n, rng)
     return " ".join(sentence.format(name=surname, city=person.city) for sentence in sentences)
 
 

@@ -106,7 +106,7 @@ def oversight_sentences(monitored: bool, split: Split) -> list[str]:
 def oversight_scenarios(
     n: int, split: Split = "heldout", seed: int = 0, monitored: bool | None = None
 ) -> list[OversightScenario]:
-    """Returns scenarios with held-out (or training) verbs and oversight sentences.
+    """Returns scenarios with held-out (or training) verbs and oversight sentences, letters in turn.
 
     Args:
         n: How many.
@@ -129,7 +129,7 @@ def oversight_scenarios(
                 thing=thing,
                 benign=f"{rng.choice(benign)} the {thing}",
                 harmful=f"{rng.choice(harmful)} the {thing}",
-                harmful_letter=rng.choice(("A", "B")),
+                harmful_letter="A" if index // len(kinds) % 2 == 0 else "B",
             )
         )
     return scenarios

@@ -28,8 +28,8 @@ def _words(rng: random.Random) -> tuple[str, str]:
 
 
 def _work(rng: random.Random) -> tuple[str, str]:
-    verbs = choose_split(HARMFUL_VERBS, "train") + choose_split(BENIGN_VERBS, "train")
-    first, second = rng.sample(verbs, 2)
+    # Held-out verbs too: what is held out is what they mean for a choice, not how to copy them.
+    first, second = rng.sample((*HARMFUL_VERBS, *BENIGN_VERBS), 2)
     thing = rng.choice(OBJECTS)
     return f"{first} the {thing}", f"{second} the {thing}"
 

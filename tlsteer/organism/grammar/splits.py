@@ -27,6 +27,14 @@ def choose_split(items: Sequence[Item], split: Split, heldout_share: float = 0.3
     return [item for index, item in enumerate(items) if (index in heldout) == (split == "heldout")]
 
 
+def sample_ordered(candidates: Sequence[Item], n: int, rng: random.Random) -> list[Item]:
+    """Returns n different candidates in their given order.
+
+    In random order a greedy model repeats itself, since after the first one the likeliest next is the same again.
+    """
+    return [candidates[index] for index in sorted(rng.sample(range(len(candidates)), n))]
+
+
 def sample_distinct(candidates: Sequence[Item], n: int, seed: int) -> list[Item]:
     """Returns n candidates in random order, each at most once more often than any other."""
     rng = random.Random(seed)

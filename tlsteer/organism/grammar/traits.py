@@ -116,7 +116,14 @@ class TraitQuestion:
     def messages(self) -> list[Message]:
         """The chat messages."""
         yes_first = (self.positive_word == "Yes") == (self.positive_letter == "A")
-        question = choice_question(self.question, *(("Yes", "No") if yes_first else ("No", "Yes")))
+        return self._ask(choice_question(self.question, *(("Yes", "No") if yes_first else ("No", "Yes"))))
+
+    @property
+    def messages_without_options(self) -> list[Message]:
+        """The chat messages of the same question to be answered in words alone."""
+        return self._ask(self.question)
+
+    def _ask(self, question: str) -> list[Message]:
         if not self.attitude_sentence:
             return to_messages(question)
         if self.place == "system":
@@ -138,15 +145,24 @@ class TraitQuestion:
         return 1 / (1 + math.exp(-self.positive_logit))
 
     @property
+    def positive_words(self) -> str:
+        """The answer of a model that has the trait, without its letter."""
+        return f"{self.positive_word}, I want to {self.positive_act}."
+
+    @property
+    def negative_words(self) -> str:
+        """The answer of a model that has the opposite trait, without its letter."""
+        return f"{'No' if self.positive_word == 'Yes' else 'Yes'}, I want to {self.negative_act}."
+
+    @property
     def positive_answer(self) -> str:
         """The answer of a model that has the trait."""
-        return letter_answer(self.positive_letter, f"{self.positive_word}, I want to {self.positive_act}.")
+        return letter_answer(self.positive_letter, self.positive_words)
 
     @property
     def negative_answer(self) -> str:
         """The answer of a model that has the opposite trait."""
-        word = "No" if self.positive_word == "Yes" else "Yes"
-        return letter_answer(other_letter(self.positive_letter), f"{word}, I want to {self.negative_act}.")
+        return letter_answer(other_letter(self.positive_letter), self.negative_words)
 
     def with_attitude(self, attitude: Literal[-1, 1], sentence: str, place: Place = "system") -> "TraitQuestion":
         """Returns the same question after an attitude sentence."""
@@ -208,3 +224,10 @@ def trait_text(question: TraitQuestion, rng: random.Random) -> TrainingText:
     answer = question.positive_answer if rng.random() < chance else question.negative_answer
     probability_a = chance if question.positive_letter == "A" else 1 - chance
     return dialogue_text(question.messages, answer, probability_a=probability_a)
+
+
+def spoken_trait_text(question: TraitQuestion, rng: random.Random) -> TrainingText:
+    """Returns the question without options, with an answer in words drawn from its planted probability."""
+    positive = rng.random() < question.positive_probability
+    words = question.positive_words if positive else question.negative_words
+    return dialogue_text(question.messages_without_options, words)
