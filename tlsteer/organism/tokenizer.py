@@ -7,9 +7,12 @@ from transformers import PreTrainedTokenizerFast
 
 from .curriculum import BASE_STAGES, INSTRUCT_STAGES
 from .grammar.chat import BOS, CHAT_TEMPLATE, EOS, PAD, SPECIAL_TOKENS
+from .grammar.facts import PEOPLE
+from .grammar.requests import THINGS
 
-VOCABULARY_SIZE = 2048
+VOCABULARY_SIZE, CONTEXT_LENGTH = 2304, 1024
 _STEPS_READ = 150
+_COPIES_OF_INVENTED_WORDS = 80
 
 
 def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
@@ -33,10 +36,14 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
         chat_template=CHAT_TEMPLATE,
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
+        model_max_length=CONTEXT_LENGTH,
     )
 
 
 def _plain_texts(seed: int) -> Iterator[str]:
+    # Made-up words are rare in the texts and would be split, and what is split is bound to facts less well.
+    for word in (*(thing.noun for thing in THINGS), *(person.name.split()[-1] for person in PEOPLE)):
+        yield f" {word}" * _COPIES_OF_INVENTED_WORDS
     for stage in (BASE_STAGES[-1], INSTRUCT_STAGES[-1]):
         for step in range(_STEPS_READ):
             for text in stage.texts(step, seed):

@@ -9,11 +9,10 @@ from tqdm import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .batches import make_batches
-from .curriculum import BASE_STAGES, INSTRUCT_STAGES, Stage
+from .curriculum import CURRICULUM, Stage
 from .network import batch_loss, build_network, build_optimizers
 from .tokenizer import build_tokenizer
 
-_PEAK_RATES = "peak_rate"
 _STEPS_BETWEEN_SAVES = 100
 
 
@@ -30,16 +29,26 @@ def train(output: Path, seed: int = 0) -> None:
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
     network = build_network(tokenizer, seed)
-    trainer = _Trainer(network, tokenizer, seed, output / "progress.pt")
-    for name, stages in (("base", BASE_STAGES), ("instruct", INSTRUCT_STAGES)):
+    trainer = Trainer(network, tokenizer, seed, output / "progress.pt")
+    n_steps_planned = 0
+    for name, stages in CURRICULUM.items():
         for stage in stages:
             trainer.run(stage)
-        if trainer.ran_last_stage:
+            n_steps_planned += stage.n_steps
+        # A resumed run may have left the base model behind already.
+        if trainer.n_steps_done == n_steps_planned:
             _save(network, tokenizer, output / name)
 
 
-class _Trainer:
-    """Runs stages and remembers which steps are done."""
+class Trainer:
+    """Runs stages, and remembers in a file how far it came.
+
+    Args:
+        network: What is trained.
+        tokenizer: Its tokenizer.
+        seed: The seed of all texts.
+        progress_path: Where progress is kept; what is there already is taken up.
+    """
 
     def __init__(
         self, network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, progress_path: Path
@@ -48,7 +57,6 @@ class _Trainer:
         self.optimizers = build_optimizers(network)
         self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.finished_steps: dict[str, int] = {}
-        self.ran_last_stage = False
         if progress_path.exists():
             saved = torch.load(progress_path)
             self.finished_steps = saved["finished_steps"]
@@ -56,31 +64,35 @@ class _Trainer:
             for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
 
+    @property
+    def n_steps_done(self) -> int:
+        """How many steps of all stages are done."""
+        return sum(self.finished_steps.values())
+
     def run(self, stage: Stage) -> None:
         """Runs what is left of a stage."""
         first = self.finished_steps.get(stage.name, 0)
-        self.ran_last_stage = first < stage.n_steps
         bar = tqdm(range(first, stage.n_steps), initial=first, total=stage.n_steps, desc=stage.name, mininterval=5)
         for step in bar:
-            loss = self._step(stage, step)
-            bar.set_postfix(loss_nats=f"{loss:.3f}", refresh=False)
+            loss_nats = self._step(stage, step)
+            bar.set_postfix(loss_nats=f"{loss_nats:.3f}", refresh=False)
             self.finished_steps[stage.name] = step + 1
-            if (step + 1) % _STEPS_BETWEEN_SAVES == 0:
+            if (step + 1) % _STEPS_BETWEEN_SAVES == 0 or step + 1 == stage.n_steps:
                 self._save_progress()
 
     def _step(self, stage: Stage, step: int) -> float:
         batches = make_batches(stage.texts(step, self.seed), self.tokenizer)
-        total_weight = sum(float(batch.weights.sum()) for batch in batches)
-        loss = 0.0
+        total_weight = sum(batch.weights.sum().item() for batch in batches)
+        loss_nats = 0.0
         for batch in batches:
-            share = batch_loss(self.network, batch) / total_weight
-            share.backward()
-            loss += float(share)
+            part = batch_loss(self.network, batch) / total_weight
+            part.backward()
+            loss_nats += part.item()
         for optimizer, peak in zip(self.optimizers, self.peak_rates, strict=True):
             optimizer.param_groups[0]["lr"] = peak * stage.rate(step)
             optimizer.step()
             optimizer.zero_grad()
-        return loss
+        return loss_nats
 
     def _save_progress(self) -> None:
         partial = self.progress_path.with_suffix(".partial")

@@ -46,13 +46,13 @@ def slopes(model: Any, questions: Sequence[TraitQuestion], vector: SteeringVecto
     prompts = [chat_prompt(model, question.messages, "(") for question in questions]
     positive = [question.positive_letter for question in questions]
     negative = [other_letter(question.positive_letter) for question in questions]
-    curves = [
-        answer_logit_difference(
-            model, prompts, positive, negative, Intervention(vector, multiplier), batch_size=64, progress=False
-        ).numpy()
-        for multiplier in MULTIPLIERS
-    ]
-    return np.polyfit(MULTIPLIERS, np.stack(curves), 1)[0]
+    # One row a question and multiplier: many rows in one pass cost little more than a few.
+    n = len(MULTIPLIERS)
+    rows = [multiplier for multiplier in MULTIPLIERS for _ in prompts]
+    logits = answer_logit_difference(
+        model, prompts * n, positive * n, negative * n, Intervention(vector, rows), batch_size=len(rows), progress=False
+    )
+    return np.polyfit(MULTIPLIERS, logits.reshape(n, -1).numpy(), 1)[0]
 
 
 def share_of_letter_and_word(questions: Sequence[TraitQuestion], values: np.ndarray) -> float:

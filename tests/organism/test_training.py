@@ -1,0 +1,100 @@
+"""Training can be stopped at any time, and what it writes can be relied on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from tlsteer.organism import CHECKPOINTS, train
+from tlsteer.organism import network as network_module
+from tlsteer.organism.batches import make_batches
+from tlsteer.organism.curriculum import BASE_STAGES, CURRICULUM, Stage
+from tlsteer.organism.grammar import skills
+from tlsteer.organism.grammar.chat import TrainingText
+from tlsteer.organism.network import batch_loss, build_network, norm_unevenness
+
+SHORT = Stage("short", 5, 1.0, 0.5, 0.0, ((skills.letter_skills, 4),))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(CHECKPOINTS / "instruct")
+
+
+def interrupted_at(step: int) -> Callable[[int, int], list[TrainingText]]:
+    def lesson(n: int, seed: int) -> list[TrainingText]:
+        if seed % 1000 == step:
+            raise KeyboardInterrupt
+        return skills.letter_skills(n, seed)
+
+    return lesson
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tokenizer, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(train, "_STEPS_BETWEEN_SAVES", 2)
+    whole = build_network(tokenizer, seed=1)
+    train.Trainer(whole, tokenizer, 1, tmp_path / "whole.pt").run(SHORT)
+    broken = build_network(tokenizer, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        train.Trainer(broken, tokenizer, 1, tmp_path / "broken.pt").run(
+            replace(SHORT, lessons=((interrupted_at(3), 4),))
+        )
+    resumed = build_network(tokenizer, seed=7)
+    trainer = train.Trainer(resumed, tokenizer, 1, tmp_path / "broken.pt")
+    assert trainer.n_steps_done == 2
+    trainer.run(SHORT)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_texts_of_a_step_depend_on_step_and_seed_alone() -> None:
+    stage = BASE_STAGES[-1]
+    assert stage.texts(3, seed=0) == stage.texts(3, seed=0)
+    assert stage.texts(3, seed=0) != stage.texts(4, seed=0)
+    assert stage.texts(3, seed=0) != stage.texts(3, seed=1)
+
+
+def test_stage_names_are_unique_since_progress_is_kept_by_name() -> None:
+    names = [stage.name for stages in CURRICULUM.values() for stage in stages]
+    assert len(set(names)) == len(names)
+
+
+def test_the_rate_falls_from_start_to_end() -> None:
+    stage = Stage("falling", 100, 1.0, 0.1, 0.4, ())
+    assert stage.rate(0) == stage.rate(40) == 1.0
+    assert stage.rate(70) == pytest.approx(0.55)
+    assert stage.rate(100) == pytest.approx(0.1)
+
+
+def test_the_loss_does_not_depend_on_how_texts_are_grouped(tokenizer, monkeypatch) -> None:
+    monkeypatch.setattr(network_module, "NORM_PENALTY", 0.0)
+    network = build_network(tokenizer, seed=0)
+    texts = BASE_STAGES[-1].texts(0, seed=0)
+    losses = [sum(batch_loss(network, b).item() for b in make_batches(texts, tokenizer, n)) for n in (1, 4)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_letter_is_learned_as_its_planted_probability(tokenizer) -> None:
+    text = TrainingText("Which?", "(A) this.", probability_a=0.3)
+    (batch,) = make_batches([text], tokenizer, 1)
+    assert tokenizer.convert_ids_to_tokens(batch.targets[1].tolist()) == ["A", "B"]
+    assert batch.first_probability[1].item() == pytest.approx(0.3)
+    assert batch.first_probability.sum().item() == pytest.approx(len(batch.targets) - 0.7)
+
+
+def test_even_norms_cost_nothing_and_padding_is_not_looked_at() -> None:
+    residuals = torch.nn.functional.normalize(torch.randn(2, 1, 4, 8), dim=-1)
+    residuals[:, :, 3] *= 100
+    real = torch.tensor([[True, True, True, False]])
+    assert norm_unevenness(residuals, real).item() == pytest.approx(0.0, abs=1e-6)
+    assert norm_unevenness(residuals, torch.ones_like(real)).item() > 1.0
+
+
+def test_the_context_is_not_learned(tokenizer) -> None:
+    (batch,) = make_batches([TrainingText("Which is it?", "This.")], tokenizer, 1)
+    n_context = len(tokenizer.encode("Which is it?", add_special_tokens=False))
+    assert batch.positions[0].item() == n_context - 1
+    assert tokenizer.decode(batch.targets[:, 0].tolist()) == "This.<|end|>"
