@@ -69,7 +69,7 @@ def _tree_means(
     """Texts that begin alike are branches of one row: their numbers, and their means at each site."""
     layers = [boundary(site)[0] for site in sites]
     groups = shared_beginnings(rows)
-    for batch in batches([rows[group[0]] for group, _ in groups], max(1, batch_size // 2), "residuals", progress):
+    for batch in batches([rows[group[0]] for group, _ in groups], (batch_size + 1) // 2, "residuals", progress):
         chosen = [groups[i] for i in batch]
         trunks = [(list(rows[texts[0]][:n]), [list(rows[t][n:]) for t in texts]) for texts, n in chosen]
         tree = Tree.of(trunks, model.surface.device)
