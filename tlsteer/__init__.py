@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tlsteer.fit import fit_contrastive as fit_contrastive
     from tlsteer.fit import fit_many as fit_many
     from tlsteer.fit import fit_oneshot as fit_oneshot
+    from tlsteer.fit import random_vector as random_vector
+    from tlsteer.fit import shuffled_labels as shuffled_labels
     from tlsteer.generation import generate as generate
     from tlsteer.models import chat_prompt as chat_prompt
     from tlsteer.models import load_model as load_model
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "ContrastPair Example",
     "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
-    "fit": "FitsInterrupted Noise OneShot OneShotFit fit_contrastive fit_many fit_oneshot",
+    "fit": "FitsInterrupted Noise OneShot OneShotFit fit_contrastive fit_many fit_oneshot random_vector "
+    "shuffled_labels",
     "generation": "generate",
     "models": "chat_prompt load_model",
     "positions": "after last",

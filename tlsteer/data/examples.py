@@ -59,9 +59,9 @@ class ContrastPair:
             raise DataError(f"both texts of a contrast pair are the same: {self.positive!r}")
 
 
-def data_hash(data: Sequence[Example] | Sequence[ContrastPair]) -> str:
-    """A short hash of examples or pairs, to tell in a vector's provenance what it was made from."""
-    content = json.dumps([asdict(one) for one in data], sort_keys=True)
+def data_hash(data: Sequence[Example | ContrastPair | str]) -> str:
+    """A short hash of examples, pairs or texts, to tell in a vector's provenance what it was made from."""
+    content = json.dumps([one if isinstance(one, str) else asdict(one) for one in data], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

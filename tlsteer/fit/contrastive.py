@@ -1,36 +1,55 @@
-"""Contrastive steering vectors: estimators of the direction in which two sets of texts differ.
+"""Contrastive steering vectors: the direction in which the residuals of two sets of texts differ.
 
-No gradients and no objective: the vector is read off the residual stream, so one pass over the texts gives a
-vector at every site. One-shot optimisation (`fit_oneshot`) needs one example instead of pairs.
+No gradients and no objective on what the model says: the vector is read off the residual stream, so one pass over
+the texts gives a vector at every site. One-shot optimisation (`fit_oneshot`) needs one example instead of pairs.
+
+| estimator | direction | length |
+|---|---|---|
+| `diff_means` | mean of the positives minus mean of the negatives | its own |
+| `mean_centred` | mean of the positives minus mean of background texts | its own |
+| `pca` | first component of the pairs' differences | of the mean difference along it |
+| `logistic` | normal of a logistic probe | of the mean difference along it |
+| `lat` | first component of differences in random order | of the mean difference along it |
+
+Each is a file of `tlsteer.fit.estimators`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from tlsteer.data import ContrastPair, data_hash
-from tlsteer.errors import DataError, SiteError
+from tlsteer.errors import DataError
+from tlsteer.fit.estimators import diff_means, lat, logistic, mean_centred, pca
+from tlsteer.fit.provenance import made_on
 from tlsteer.positions import Positions, check_positions, last
 from tlsteer.residuals import mean_residuals
 from tlsteer.sites import Place, Site
 from tlsteer.surface import Surface
 from tlsteer.tokens import encode_prompts
-from tlsteer.vectors import Provenance, SteeringVector
+from tlsteer.vectors import SteeringVector
 
-Estimator = Literal["diff_means"]
+Estimator = Literal["diff_means", "mean_centred", "pca", "logistic", "lat"]
 _LAST_TOKEN = last(1)
+# Sums over texts in batches of other shapes differ by about this much of the residual itself.
+_ROUNDING = 1e-6
 
 
 @overload
 def fit_contrastive(
     model: Any, pairs: Sequence[ContrastPair], site: Place, *, estimator: Estimator = ..., positions: Positions = ...,
-    batch_size: int = ..., progress: bool = ...,
+    background: Sequence[str] | None = ..., seed: int = ..., batch_size: int = ..., progress: bool = ...,
 ) -> SteeringVector: ...  # fmt: skip
 @overload
 def fit_contrastive(
     model: Any, pairs: Sequence[ContrastPair], site: Sequence[Place], *, estimator: Estimator = ...,
-    positions: Positions = ..., batch_size: int = ..., progress: bool = ...,
+    positions: Positions = ..., background: Sequence[str] | None = ..., seed: int = ..., batch_size: int = ...,
+    progress: bool = ...,
 ) -> list[SteeringVector]: ...  # fmt: skip
 def fit_contrastive(
     model: Any,
@@ -39,51 +58,75 @@ def fit_contrastive(
     *,
     estimator: Estimator = "diff_means",
     positions: Positions = _LAST_TOKEN,
+    background: Sequence[str] | None = None,
+    seed: int = 0,
     batch_size: int = 32,
     progress: bool = True,
 ) -> SteeringVector | list[SteeringVector]:
     """A vector from contrast pairs, at one site or at many in one pass.
 
-    `diff_means` is the mean residual of the positive texts minus that of the negative ones (contrastive
-    activation addition, the skyline of arXiv 2502.18862 and the method of arXiv 2407.12404).
-
     Args:
         model: a TransformerBridge or HookedTransformer.
         pairs: texts that show the behaviour and texts that do not.
         site: one site, or several for a list of vectors.
-        estimator: "diff_means".
+        estimator: "diff_means" (contrastive activation addition, the skyline of arXiv 2502.18862 and the method
+            of arXiv 2407.12404), "mean_centred", "pca", "logistic" or "lat"; see this module.
         positions: which tokens of each text are averaged; its last one by default.
+        background: texts whose mean "mean_centred" subtracts; all texts of the pairs by default.
+        seed: of the random order of "lat"; the other estimators draw nothing.
         batch_size: texts run at once.
         progress: show a bar where there are several batches.
 
     Raises:
-        DataError: no pairs, or an unknown estimator.
+        DataError: no pairs, too few for the estimator, an unknown estimator, or texts whose residuals do not differ.
         PositionError: positions that select nothing in a text.
 
     >>> caa = fit_contrastive(model, pairs, Site(4, "pre"))
-    >>> by_layer = fit_contrastive(model, pairs, range(model.cfg.n_layers), positions="all")
+    >>> by_layer = fit_contrastive(model, pairs, range(model.cfg.n_layers), estimator="pca", positions="all")
     """
-    if estimator != "diff_means":
-        raise DataError(f'estimator {estimator!r} is unknown; use "diff_means"')
-    others = sorted({type(pair).__name__ for pair in pairs if not isinstance(pair, ContrastPair)})
-    if others or not pairs:
-        raise DataError(f"give at least one ContrastPair, and nothing else; got {', '.join(others) or 'none'}")
+    if estimator not in get_args(Estimator):
+        raise DataError(f"estimator {estimator!r} is unknown; use one of {', '.join(get_args(Estimator))}")
+    if not pairs:
+        raise DataError("give at least one ContrastPair")
+    if estimator == "lat" and len(pairs) < 2:
+        raise DataError('"lat" needs at least 2 pairs, got 1; use "diff_means" for one')
+    if background is not None and estimator != "mean_centred":
+        raise DataError(f'background texts are for estimator="mean_centred"; {estimator!r} does not look at them')
     check_positions(positions)
     surface = Surface(model)
     places: Sequence[Place] = [site] if isinstance(site, Site | int | str) else site
     sites = [Site.of(place).resolve(surface.n_layers) for place in places]
-    if not sites:
-        raise SiteError("give at least one site")
-    texts = [pair.positive for pair in pairs] + [pair.negative for pair in pairs]
-    means = mean_residuals(surface, encode_prompts(surface, texts), sites, positions, batch_size, progress)
-    difference = means[: len(pairs)].mean(0) - means[len(pairs) :].mean(0)
-    made = Provenance(
-        model=surface.name,
-        fingerprint=surface.fingerprint,
-        weight_processing=surface.weight_processing,
-        method=estimator,
-        data_hash=data_hash(pairs),
-        settings={"positions": repr(positions), "n_pairs": len(pairs)},
-    )
-    vectors = [SteeringVector(difference[i], place, provenance=made) for i, place in enumerate(sites)]
+    rows = encode_prompts(surface, [p.positive for p in pairs] + [p.negative for p in pairs])
+    rows += [] if background is None else encode_prompts(surface, background)
+    means = mean_residuals(surface, rows, sites, positions, batch_size, progress)
+    settings = {"positions": repr(positions), "n_pairs": len(pairs)} | ({"seed": seed} if estimator == "lat" else {})
+    made = made_on(surface, estimator, data_hash([*pairs, *(background or ())]), settings)
+    vectors = []
+    for number, place in enumerate(sites):
+        positives, negatives, other = means[:, number].split([len(pairs), len(pairs), len(rows) - 2 * len(pairs)])
+        everything = torch.cat([positives, negatives]) if background is None else other
+        tensor = _estimate(estimator, positives, negatives, everything, seed, place)
+        vectors.append(SteeringVector(tensor, place, provenance=made))
     return vectors[0] if isinstance(site, Site | int | str) else vectors
+
+
+def _estimate(
+    estimator: Estimator,
+    positives: Float[Tensor, "pairs d_model"],
+    negatives: Float[Tensor, "pairs d_model"],
+    background: Float[Tensor, "texts d_model"],
+    seed: int,
+    site: Site,
+) -> Float[Tensor, " d_model"]:
+    least = _ROUNDING * positives.norm(dim=-1).mean()
+    if not ((positives - negatives).norm(dim=-1) > least).any():
+        raise DataError(f"the two texts of every pair have the same residual at {site}: choose other positions")
+    if estimator == "mean_centred":
+        found = mean_centred(positives, background)
+    elif estimator == "lat":
+        found = lat(positives, negatives, seed)
+    else:
+        found = {"diff_means": diff_means, "pca": pca, "logistic": logistic}[estimator](positives, negatives)
+    if not found.norm() > least:
+        raise DataError(f"{estimator!r} finds nothing at {site}: the differences of the pairs cancel on average")
+    return found
