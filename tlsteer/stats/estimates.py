@@ -1,0 +1,69 @@
+"""A number with its uncertainty, and rates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+from scipy.stats import binomtest, t
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval and how many observations it stands on; NaN where it is undefined."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        if self.n == 0:
+            return "undefined (n=0)"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] (n={self.n})"
+
+
+def undefined(n: int) -> Estimate:
+    """What `n` observations cannot tell."""
+    return Estimate(math.nan, math.nan, math.nan, n)
+
+
+def rate(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+    """A share of `n` with its Wilson score interval; NaN for n = 0."""
+    if n == 0:
+        return undefined(0)
+    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Estimate(successes / n, interval.low, interval.high, n)
+
+
+def clustered_rate(
+    outcomes: Bool[np.ndarray, " samples"], clusters: Shaped[np.ndarray, " samples"], confidence: float = 0.95
+) -> Estimate:
+    """A share of samples that come in clusters: Wilson's interval at the effective number of samples.
+
+    Samples that go together count for less: n is divided by the design effect, the variance over clusters against
+    that of independent samples (Korn and Graubard 1998). Where all outcomes are the same nothing tells how much they
+    go together, and each cluster counts once.
+
+    Args:
+        outcomes: what is counted.
+        clusters: which samples belong together.
+        confidence: of the interval.
+    """
+    n, labels = len(outcomes), np.unique(clusters, return_inverse=True)[1]
+    if n == 0:
+        return undefined(0)
+    p, n_clusters = float(outcomes.mean()), int(labels.max()) + 1
+    if n_clusters == n:
+        return rate(int(outcomes.sum()), n, confidence)
+    if n_clusters == 1:
+        return Estimate(p, math.nan, math.nan, n)
+    sums = np.bincount(labels, outcomes - p)
+    variance = n_clusters / (n_clusters - 1) * float(sums @ sums) / n**2
+    effective = min(n, p * (1 - p) / variance) if variance > 0 else n_clusters
+    z = float(t.ppf(0.5 + confidence / 2, n_clusters - 1))
+    centre = (p + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z * math.sqrt(p * (1 - p) / effective + (z / (2 * effective)) ** 2) / (1 + z**2 / effective)
+    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), n)
