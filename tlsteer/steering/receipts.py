@@ -1,0 +1,65 @@
+"""What a steering context did: where, to how many tokens, and how strongly against the residual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tlsteer.sites import Site
+
+
+@dataclass
+class SiteReceipt:
+    """What one intervention did.
+
+    Attributes:
+        site: where it wrote.
+        operation: what it did there.
+        prefill: tokens steered in each row of every pass that started anew.
+        steps: tokens steered, over all rows, in each pass that continued (generated) text.
+    """
+
+    site: Site
+    operation: str
+    prefill: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    _ratios: list[Tensor] = field(default_factory=list, repr=False)
+
+    def note(self, is_new: bool, per_row: list[int], ratios: Float[Tensor, ""]) -> None:
+        """One pass: tokens steered in each row, and the sum of their |added| / |residual|."""
+        if is_new:
+            self.prefill += per_row
+        else:
+            self.steps.append(sum(per_row))
+        self._ratios.append(ratios)
+
+    @property
+    def n_positions(self) -> int:
+        """Tokens steered in all."""
+        return sum(self.prefill) + sum(self.steps)
+
+    @property
+    def relative_norm(self) -> float:
+        """Mean of |added| / |residual| over the steered tokens; NaN where there are none."""
+        return torch.stack(self._ratios).sum().item() / self.n_positions if self.n_positions else float("nan")
+
+
+@dataclass
+class Receipt:
+    """What a `steer` context did, an entry for each intervention in order."""
+
+    entries: list[SiteReceipt]
+    n_passes: int = 0
+
+    def __repr__(self) -> str:
+        if not self.n_passes:
+            return "Receipt(no forward pass yet)"
+        lines = [
+            f"  {e.operation} at {e.site!r}: {sum(e.prefill)} prompt tokens in {len(e.prefill)} rows, "
+            f"{sum(e.steps)} in {len(e.steps)} steps, mean |added|/|residual| {e.relative_norm:.3g}"
+            for e in self.entries
+        ]
+        return "\n".join([f"Receipt({self.n_passes} forward passes)", *lines])
