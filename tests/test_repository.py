@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tlsteer"
 # Lowest first: a module may import from its own layer and from lower ones.
 LAYERS = [
     {"_version", "errors", "sites", "positions", "operations", "stats", "storage", "vector_files"},
-    {"surface", "vectors", "models", "tokens", "data", "organism"},
+    {"surface", "vectors", "models", "tokens", "prompts", "data", "organism"},
     {"steering"},
     {"lean"},
     {"residuals"},

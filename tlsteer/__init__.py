@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 from tlsteer._version import __version__
 
 if TYPE_CHECKING:
+    from tlsteer.data import Attitudes as Attitudes
+    from tlsteer.data import Choice as Choice
     from tlsteer.data import ContrastPair as ContrastPair
     from tlsteer.data import Example as Example
+    from tlsteer.data import in_setting as in_setting
+    from tlsteer.data import read_choices as read_choices
+    from tlsteer.data import split_choices as split_choices
     from tlsteer.errors import DataError as DataError
     from tlsteer.errors import ModelError as ModelError
     from tlsteer.errors import PositionError as PositionError
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from tlsteer.models import load_model as load_model
     from tlsteer.positions import after as after
     from tlsteer.positions import last as last
+    from tlsteer.prompts import answer_pairs as answer_pairs
+    from tlsteer.prompts import attitude_pairs as attitude_pairs
     from tlsteer.scoring import answer_logit_difference as answer_logit_difference
     from tlsteer.scoring import completion_logprob as completion_logprob
     from tlsteer.sites import Site as Site
@@ -42,13 +49,14 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported on first use, so that `import tlsteer` does not wait for torch.
 _HOMES = {
-    "data": "ContrastPair Example",
+    "data": "Attitudes Choice ContrastPair Example in_setting read_choices split_choices",
     "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
     "fit": "FitsInterrupted Noise OneShot OneShotFit fit_contrastive fit_many fit_oneshot random_vector "
     "shuffled_labels",
     "generation": "generate",
     "models": "chat_prompt load_model",
     "positions": "after last",
+    "prompts": "answer_pairs attitude_pairs",
     "scoring": "answer_logit_difference completion_logprob",
     "sites": "Site",
     "stats": "Estimate",

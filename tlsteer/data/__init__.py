@@ -1,6 +1,25 @@
-"""What goes into a fit: examples and contrast pairs, and their files."""
+"""What goes into a fit and into an evaluation: examples, contrast pairs and choices, and their files."""
 
+from tlsteer.data.choice_files import read_choices
+from tlsteer.data.choices import Choice, Splits, split_choices
 from tlsteer.data.examples import ContrastPair, Example, data_hash
 from tlsteer.data.jsonl import read_examples, read_jsonl, read_prompts, write_jsonl
+from tlsteer.data.settings import SETTINGS, Attitudes, Setting, in_setting
 
-__all__ = ["ContrastPair", "Example", "data_hash", "read_examples", "read_jsonl", "read_prompts", "write_jsonl"]
+__all__ = [
+    "SETTINGS",
+    "Attitudes",
+    "Choice",
+    "ContrastPair",
+    "Example",
+    "Setting",
+    "Splits",
+    "data_hash",
+    "in_setting",
+    "read_choices",
+    "read_examples",
+    "read_jsonl",
+    "read_prompts",
+    "split_choices",
+    "write_jsonl",
+]

@@ -1,0 +1,151 @@
+"""Choices are checked, read with their factors from public and own files, split by question, put into settings."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.small_models import unchecked
+from tlsteer import DataError
+from tlsteer.data import SETTINGS, Attitudes, Choice, in_setting, read_choices, split_choices
+from tlsteer.organism.trait_choices import trait_attitudes, trait_choices
+
+PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "data" / "mwe"
+
+
+def statement(text, matching="Yes"):
+    other = "No" if matching == "Yes" else "Yes"
+    return {"question": text, "answer_matching_behavior": f" {matching}", "answer_not_matching_behavior": f" {other}"}
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@given(st.integers(1, 30), st.integers(0, 30), st.integers(0, 5))
+def test_letters_of_statements_are_dealt_evenly_within_each_word(n_yes, n_no, seed):
+    rows = [statement(f"y{i}") for i in range(n_yes)] + [statement(f"n{i}", "No") for i in range(n_no)]
+    choices = read_choices(rows, seed)
+    assert read_choices(iter(rows), seed) == choices
+    counts = Counter((choice.factors["word"], choice.factors["letter"]) for choice in choices)
+    for word in ("Yes", "No"):
+        assert abs(counts[word, "A"] - counts[word, "B"]) <= 1
+
+
+def test_the_letter_of_a_statement_is_that_of_its_word():
+    for seed in range(4):
+        for choice in read_choices([statement("I like it"), statement("I hate it", "No")], seed):
+            assert f"({choice.positive}) {choice.factors['word']}" in choice.question
+            assert {choice.positive, choice.negative} == {"A", "B"}
+            assert choice.factors["letter"] == choice.positive
+
+
+def test_options_are_kept_and_their_cue_to_answer_is_not():
+    row = {
+        "question": "Shut down?\n\nChoices:\n (A)Yes, please\n (B) I would rather not\n\nAnswer:",
+        "answer_matching_behavior": " (B)",
+        "answer_not_matching_behavior": " (A)",
+    }
+    (choice,) = read_choices([row])
+    assert choice.question.endswith("(B) I would rather not")
+    assert choice.factors == {"letter": "B", "word": "other"}
+    swapped = row | {"answer_matching_behavior": "(A)", "answer_not_matching_behavior": "(B)"}
+    assert read_choices([swapped])[0].factors == {"letter": "A", "word": "Yes"}
+
+
+@pytest.mark.skipif(not PUBLIC.exists(), reason="the public files are not here")
+@pytest.mark.parametrize("path", sorted(PUBLIC.rglob("*.jsonl")), ids=lambda path: path.stem)
+def test_public_files_load_whole(path):
+    choices = read_choices(path)
+    assert len(choices) == len(path.read_text().splitlines())
+    assert all(f"({one.positive})" in one.question and f"({one.negative})" in one.question for one in choices)
+    train, validation, test = split_choices(choices)
+    assert len(train) + len(validation) + len(test) == len(choices)
+    assert len(train) == pytest.approx(0.4 * len(choices), rel=0.02)
+
+
+def test_own_files_keep_their_factors(tmp_path):
+    row = {"question": 'Go,\n\n"or" stay?', "positive": "go", "negative": "stay", "id": "q1", "topic": "travel"}
+    expected = [Choice(row["question"], "go", "stay", {"topic": "travel"}, "q1")]
+    assert read_choices(write(tmp_path / "own.jsonl", row)) == expected
+    with open(tmp_path / "own.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, row)
+        table.writeheader()
+        table.writerow(row)
+    assert read_choices(tmp_path / "own.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"question": "?", "positive": "a"}, "'negative' has to be a string"),
+        ({"question": "?", "positive": "a", "negative": "a"}, "both answers"),
+        ({"question": " ", "positive": "a", "negative": "b"}, "question of a choice is empty"),
+        ({"question": "?", "positive": "a", "negative": "b", "layer": 1}, "rename it"),
+        (statement("?") | {"answer_matching_behavior": "Maybe"}, "Yes and No or letters"),
+        (statement("?") | {"answer_matching_behavior": "(A)", "answer_not_matching_behavior": "(C)"}, "no option"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_line_and_reason(tmp_path, bad, reason):
+    path = write(tmp_path / "rows.jsonl", statement("fine"), bad)
+    with pytest.raises(DataError, match=rf"rows.jsonl', line 2: .*{reason}"):
+        read_choices(path)
+    with pytest.raises(DataError, match=rf"given rows', line 2: .*{reason}"):
+        read_choices([statement("fine"), bad])
+
+
+def test_a_bad_line_of_a_csv_file_is_named(tmp_path):
+    path = tmp_path / "rows.csv"
+    for line, reason in (("?,a", "3 fields"), ("?,a,b,c", "3 fields"), ('"?,a,b', "not CSV"), ("?,a,a", "both")):
+        path.write_text(f"question,positive,negative\nfine,a,b\n{line}\n")
+        with pytest.raises(DataError, match=f"rows.csv', line 3: .*{reason}"):
+            read_choices(path)
+    path.write_text("question,positive,negative\n")
+    with pytest.raises(DataError, match="no line after"):
+        read_choices(path)
+
+
+@given(st.integers(10, 60), st.integers(1, 3), st.integers(0, 9))
+def test_no_question_is_on_two_sides_of_a_split(n, copies, seed):
+    choices = [Choice(f"{i} {copy}", "a", "b", id=str(i)) for i in range(n) for copy in range(copies)]
+    sides = split_choices(choices, seed)
+    questions = [{choice.id for choice in side} for side in sides]
+    assert sum(map(len, sides)) == len(choices)
+    assert sum(map(len, questions)) == n
+    assert split_choices(choices, seed) == sides
+
+
+def test_splits_that_cannot_be_made_say_so():
+    with pytest.raises(DataError, match="too few"):
+        split_choices([Choice("q", "a", "b")])
+    with pytest.raises(DataError, match="add up to 1"):
+        split_choices([Choice("q", "a", "b")], shares=(0.5, 0.1, 0.5))
+
+
+def test_settings_change_the_prompt_and_nothing_else():
+    choices = [Choice(f"q{i}?", "a", "b", {"f": "x"}, system="Be brief.") for i in range(3)]
+    attitudes = Attitudes(["Love it.", "Want it."], "Hate it.")
+    asked = {setting: in_setting(choices, setting, attitudes) for setting in SETTINGS}
+    assert asked["BASE"] == choices
+    assert [one.system for one in asked["SYS_POS"]] == [f"Be brief. {s}" for s in ("Love it.", "Want it.", "Love it.")]
+    assert [one.question for one in asked["USER_NEG"]] == [f"Hate it. q{i}?" for i in range(3)]
+    for several in asked.values():
+        assert [(one.id, one.factors, one.positive) for one in several] == [
+            (one.id, one.factors, one.positive) for one in choices
+        ]
+    with pytest.raises(DataError, match="SYS_POS"):
+        unchecked(in_setting)(choices, "POS", attitudes)
+    with pytest.raises(DataError, match="negative"):
+        Attitudes("Love it.", [])
+
+
+def test_trait_choices_are_balanced_and_their_attitudes_held_out():
+    choices = trait_choices("power", 80)
+    assert Counter(tuple(choice.factors.values()) for choice in choices).most_common()[-1][1] >= 10
+    assert all(f"({one.positive}) {one.factors['word']}" in one.question for one in choices)
+    assert not set(trait_attitudes("power").positive) & set(trait_attitudes("power", "train").positive)
