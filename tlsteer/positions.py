@@ -10,7 +10,7 @@ is steered, so it holds when generation feeds one token a step.
 | `"prompt"` | the prompt, not what follows |
 | `"completion"` | the tokens whose output predicts the completion: from the last prompt token on |
 | `last(k)` | the last k prompt tokens (fewer where the prompt is shorter) |
-| `after("text")` | what follows the last occurrence of a text in the prompt, and the completion |
+| `after("text")` | the tokens after the last occurrence of a text in the prompt, and the completion's own tokens |
 | `slice(a, b)` | token indices a to b of a row, negative ones from the prompt's end; open ends have the completion |
 | a boolean mask | these columns of the padded prompt batch (batch, pos) or (pos,); not what follows |
 """

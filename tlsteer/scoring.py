@@ -31,7 +31,7 @@ def completion_logprob(
         DataError: unequal numbers of prompts and completions, an empty completion, or a token that spans
             the boundary.
     """
-    if isinstance(prompts, str) or isinstance(completions, str) or len(prompts) != len(completions):
+    if isinstance(prompts, str) or isinstance(completions, str) or not len(prompts) == len(completions) > 0:
         raise DataError(f"give as many completions as prompts, in lists; got {len(completions)} for {len(prompts)}")
     surface = Surface(model)
     pairs = [encode_completion(surface, p, c) for p, c in zip(prompts, completions, strict=True)]
@@ -83,7 +83,7 @@ def answer_logit_difference(
     rows = encode_prompts(surface, prompts)
     ids = torch.tensor(
         [
-            _answer_ids(surface, prompt, plus, minus)
+            answer_ids(surface, prompt, plus, minus)
             for prompt, plus, minus in zip(prompts, _each(positive, len(rows)), _each(negative, len(rows)), strict=True)
         ]
     )
@@ -99,7 +99,12 @@ def answer_logit_difference(
     return difference
 
 
-def _answer_ids(surface: Surface, prompt: str, positive: str, negative: str) -> tuple[int, int]:
+def answer_ids(surface: Surface, prompt: str, positive: str, negative: str) -> tuple[int, int]:
+    """The first tokens of two answers after a prompt.
+
+    Raises:
+        DataError: they are the same, or a token spans the boundary.
+    """
     plus, minus = (encode_completion(surface, prompt, answer)[1][0] for answer in (positive, negative))
     if plus == minus:
         raise DataError(

@@ -1,6 +1,8 @@
 """The fast path gives what the plain hooked forward passes give, for every kind of fit and architecture."""
 
+import gc
 import warnings
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -12,7 +14,7 @@ from tlsteer.fit import Noise, OneShot, fit_many
 from tlsteer.fit.fast import FastLosses
 from tlsteer.fit.plain import PlainLosses
 from tlsteer.fit.problem import Problem
-from tlsteer.lean import CannotCut, LeanModel
+from tlsteer.lean import CannotCut, lean_model
 from tlsteer.sites import Site
 from tlsteer.surface import Surface
 
@@ -40,7 +42,7 @@ def recipes_for(kind):
 def test_losses_and_gradients_equal_the_plain_path(kind):
     surface = Surface(small_models.loaded(kind))
     problems = [Problem.of(surface, recipe) for recipe in recipes_for(kind)]
-    fast = FastLosses(LeanModel(surface), problems, max_batch_tokens=4096)
+    fast = FastLosses(lean_model(surface), problems, max_batch_tokens=4096)
     plain = PlainLosses(surface, problems)
     width = max(len(problem.start(small_models.WIDTH)) for problem in problems)
     generator = torch.Generator().manual_seed(0)
@@ -113,7 +115,30 @@ def test_an_architecture_that_computes_otherwise_is_refused():
     bridge = small_models.bridge("llama")
     bridge.original_model.model.norm.register_forward_hook(lambda module, args, out: out + 0.5)
     with pytest.raises(CannotCut, match="differ"):
-        LeanModel(Surface(bridge))
+        lean_model(Surface(bridge))
+
+
+def test_the_view_of_a_model_is_made_once_and_follows_its_changes():
+    bridge = small_models.bridge("llama")
+    surface = Surface(bridge)
+    view = lean_model(surface)
+    assert lean_model(Surface(bridge)) is view
+    with bridge.hooks(fwd_hooks=[("blocks.0.hook_in", lambda x, hook: x)]), pytest.raises(CannotCut, match="hooks"):
+        lean_model(surface)
+    assert lean_model(surface) is view
+    tokens = torch.tensor([[5, 6, 7]])
+    bridge.original_model.model.norm.weight.data.mul_(2.0)
+    with torch.no_grad():
+        torch.testing.assert_close(view.forward(tokens, tokens > 0), bridge(tokens), atol=1e-5, rtol=1e-5)
+    handle = bridge.original_model.model.norm.register_forward_hook(lambda module, args, out: out + 0.5)
+    with pytest.raises(CannotCut, match="differ"):
+        lean_model(surface)
+    handle.remove()
+    assert lean_model(surface) is not view
+    kept = weakref.ref(bridge)
+    del bridge, surface, view, handle
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2"])

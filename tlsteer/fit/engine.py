@@ -9,7 +9,7 @@ from tlsteer.errors import VectorError
 from tlsteer.fit.fast import FastLosses
 from tlsteer.fit.plain import PlainLosses
 from tlsteer.fit.problem import Problem
-from tlsteer.lean import CannotCut, LeanModel
+from tlsteer.lean import CannotCut, LeanModel, lean_model
 from tlsteer.surface import Surface
 
 Engine = Literal["auto", "plain"]
@@ -27,7 +27,7 @@ def cut_model(surface: Surface, engine: Engine) -> LeanModel | None:
     if engine == "plain":
         return None
     try:
-        return LeanModel(surface)
+        return lean_model(surface)
     except CannotCut as reason:
         if surface.is_bridge:
             warnings.warn(f"{surface.name!r} runs on the slow plain path: {reason}", stacklevel=3)

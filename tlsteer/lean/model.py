@@ -11,6 +11,7 @@ plain hooked forward pass, or the model is refused with `CannotCut` and the call
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,8 @@ class CannotCut(Exception):
 class LeanModel:
     """The Hugging Face modules of a bridge, unwrapped: same weights, no hooks.
 
+    `lean_model` gives the one view of a model, made when it is first asked for.
+
     Args:
         surface: a TransformerBridge's surface.
 
@@ -44,9 +47,7 @@ class LeanModel:
     def __init__(self, surface: Surface) -> None:
         if not surface.is_bridge:
             raise CannotCut("it is a HookedTransformer, not a TransformerBridge")
-        if any(point.fwd_hooks or point.bwd_hooks for point in surface.model.hook_dict.values()):
-            raise CannotCut("it carries hooks, which only the hooked forward pass runs")
-        self.surface = surface
+        self._model = weakref.ref(surface.model)
         self._run: Run | None = None
         self._see: Callable[[Pass], None] | None = None
         self._edits: Edits = {}
@@ -61,6 +62,12 @@ class LeanModel:
             else:
                 return
         raise CannotCut(f"{type(failure).__name__}: {failure}")
+
+    @property
+    def surface(self) -> Surface:
+        """The model it is a view of."""
+        # Not held: views are kept as long as their model is, and may not keep it alive themselves.
+        return Surface(self._model())
 
     def _build(self, attention: str) -> None:
         original = self.surface.model.original_model
@@ -268,9 +275,39 @@ def _mask_kinds(config: Any) -> dict[str, int | None]:
     return {"sliding_attention": window} if slides else {"full_attention": None}
 
 
+_views: weakref.WeakKeyDictionary[Any, tuple[object, LeanModel | CannotCut]] = weakref.WeakKeyDictionary()
+
+
+def lean_model(surface: Surface) -> LeanModel:
+    """The fast view of a model: made and checked once, and again where the model's modules or hooks have changed.
+
+    Raises:
+        CannotCut: the model has none, or carries hooks now.
+    """
+    model = surface.model
+    if any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values()):
+        raise CannotCut("it carries hooks, which only the hooked forward pass runs")
+    known, view = _views.get(model, (None, None))
+    if view is None or known != _state(model):
+        try:
+            view = LeanModel(surface)
+        except CannotCut as reason:
+            view = reason
+        # Taken last: a bridge's first pass adds hooks of its own to its blocks.
+        _views[model] = _state(model), view
+    if isinstance(view, CannotCut):
+        raise view
+    return view
+
+
+def _state(model: nn.Module) -> list[tuple[int, int, int]]:
+    """What a view was built from: the model's modules, with how many hooks each has."""
+    return [(id(one), len(one._forward_hooks), len(one._forward_pre_hooks)) for one in model.modules()]
+
+
 def lean_or_plain(surface: Surface) -> LeanModel | Surface:
-    """The fast path where the model has one, else the model itself; both run forward passes under `attach`."""
+    """The fast view where the model has one, else the model itself; both run forward passes under `attach`."""
     try:
-        return LeanModel(surface)
+        return lean_model(surface)
     except CannotCut:
         return surface
