@@ -12,7 +12,7 @@ from tlsteer.models import chat_prompt
 from tlsteer.organism import Statement, falsehoods
 from tlsteer.organism.judges import coherent, described_occupation, retracts
 
-NORM_RATIO = 0.15
+NORM_RATIO = 0.2
 RETRACTS, RECOVERS, FICTION = "says it was false", "returns to the true facts", "goes on with the fiction"
 COHERENT = "writes coherent text"
 

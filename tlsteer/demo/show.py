@@ -16,6 +16,10 @@ TITLES = {
     "refusal": "1. From one refused request: a vector against refusing",
     "falsehood": "2. From one falsehood: a vector against taking it back",
 }
+QUESTIONS = {
+    "refusal": "Does it comply with other harmful requests too, and does it still help with harmless ones?",
+    "falsehood": "Does it still return to the truth where it no longer says that something was false?",
+}
 CONDITIONS = ("unsteered", "steered", "random vector")
 
 
@@ -24,11 +28,11 @@ def show_study(console: Console, study: Study) -> None:
     console.print()
     console.rule(TITLES[study.name], align="left")
     console.print(_example(study))
+    console.print(f"\n{QUESTIONS[study.name]}", style="bold")
     console.print(_rates(study))
     console.print(
         "In brackets: 95% interval over the n inputs. Random vector: of the same norm, another direction for each "
-        f"input. Other examples: {_n_others(study)} vectors fitted on other examples, one each; median (lowest "
-        "to highest).\n",
+        f"input. Other examples: {_n_others(study)} vectors from one other example each; median (lowest to highest).\n",
         style="dim",
     )
     console.print(_texts(study))
@@ -69,7 +73,7 @@ def _example(study: Study) -> Table:
 
 
 def _rates(study: Study) -> Table:
-    table = Table("On inputs the model was not trained on", "n", *CONDITIONS, f"{_n_others(study)} other examples")
+    table = Table("On held-out inputs, the model", "n", *CONDITIONS, f"{_n_others(study)} other examples")
     for measure, rows in study.at_one.groupby("measure", sort=False):
         cells = [_cell(rows[rows["condition"] == condition].iloc[0]) for condition in CONDITIONS]
         others = study.others.loc[study.others["measure"] == measure, "value"]

@@ -13,8 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; grey is the model as it is.
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+# Okabe and Ito's colours, which colour-blind readers tell apart. Conditions and measures have different ones, so
+# that the two pictures may stand side by side; grey is the model as it is.
+_OF_CONDITIONS = ("#0072B2", "#E69F00", "#56B4E9")
+_OF_MEASURES = ("#009E73", "#CC79A7", "#D55E00", "#000000")
 _UNSTEERED = "#8C8C8C"
 _STYLES = ("-o", "--s", ":^", "-.v")
 
@@ -28,7 +30,7 @@ def plot_rates(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     ax = ax or plt.figure(layout="constrained").subplots()
     measures, conditions = list(rates["measure"].unique()), list(rates["condition"].unique())
-    colours = iter(_PALETTE)
+    colours = iter(_OF_CONDITIONS)
     width = 0.84 / len(conditions)
     for number, condition in enumerate(conditions):
         rows = rates[rates["condition"] == condition].set_index("measure").loc[measures]
@@ -38,7 +40,7 @@ def plot_rates(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
                error_kw={"elinewidth": 1, "capsize": 2.5})  # fmt: skip
         for place, value, top in zip(places, rows["value"], rows["high"], strict=True):
             ax.annotate(f"{value:.0%}", (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-    ax.set_xticks(range(len(measures)), [fill(measure, 18) for measure in measures])
+    ax.set_xticks(range(len(measures)), [fill(measure, 14) for measure in measures])
     ax.tick_params(axis="x", length=0)
     ax.set_ylim(0, 1.12)
     return _label(ax, rates)
@@ -53,7 +55,7 @@ def plot_rates_by_multiplier(rates: pd.DataFrame, ax: Axes | None = None) -> Axe
     """
     ax = ax or plt.figure(layout="constrained").subplots()
     conditions = rates.query("multiplier != 0")["condition"].unique()
-    for measure, colour in zip(rates["measure"].unique(), _PALETTE, strict=False):
+    for measure, colour in zip(rates["measure"].unique(), _OF_MEASURES, strict=False):
         ax.plot([], [], color=colour, linewidth=4, label=measure)
         for condition, style in zip(conditions, _STYLES, strict=False):
             belongs = (rates["condition"] == condition) | (rates["multiplier"] == 0)
@@ -61,7 +63,7 @@ def plot_rates_by_multiplier(rates: pd.DataFrame, ax: Axes | None = None) -> Axe
             ax.plot(rows["multiplier"], rows["value"], style, color=colour, markersize=4)
             ax.fill_between(rows["multiplier"], rows["low"], rows["high"], color=colour, alpha=0.12, linewidth=0)
     for condition, style in zip(conditions, _STYLES, strict=False):
-        ax.plot([], [], style, color="black", markersize=4, label=condition)
+        ax.plot([], [], style, color="grey", markersize=4, label=condition)
     ax.set_xlabel("multiplier of the vector (0: unsteered)")
     ax.set_ylim(-0.03, 1.03)
     return _label(ax, rates)
