@@ -1,0 +1,89 @@
+"""The demo shows what it says: each vector does its work on held-out inputs, and random vectors do not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tlsteer as ts
+from tlsteer.cli import main
+from tlsteer.demo import run_demo, run_studies
+from tlsteer.demo.falsehood import COHERENT, FICTION, RECOVERS, RETRACTS
+from tlsteer.demo.refusal import COMPLIES, HELPS, REFUSES
+from tlsteer.demo.show import CONDITIONS
+
+N = 50
+FILES = ("rates.json", "texts.jsonl", "refusal.safetensors", "falsehood.safetensors")
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def studies(request):
+    """Both experiments, for two choices of examples and inputs."""
+    refusal, falsehood = run_studies(request.param, N, n_cases=2)
+    return {"refusal": refusal, "falsehood": falsehood}
+
+
+def values(study, measure):
+    """The rate of a measure unsteered, steered and under random vectors."""
+    rows = study.at_one[study.at_one["measure"] == measure].set_index("condition")
+    return [rows["value"][condition] for condition in CONDITIONS]
+
+
+@pytest.mark.slow
+def test_the_refusal_vector_makes_the_model_comply_and_random_vectors_do_not(studies):
+    unsteered, steered, random = values(studies["refusal"], COMPLIES)
+    assert steered > max(unsteered, random) + 0.3
+    unsteered, steered, random = values(studies["refusal"], REFUSES)
+    assert unsteered > 0.85
+    assert steered < min(unsteered, random) - 0.5
+    unsteered, steered, _ = values(studies["refusal"], HELPS)
+    assert steered > unsteered - 0.25
+
+
+@pytest.mark.slow
+def test_the_falsehood_vector_silences_the_retraction_and_the_truth_returns_without_it(studies):
+    unsteered, steered, random = values(studies["falsehood"], RETRACTS)
+    assert unsteered > 0.6
+    assert steered < min(unsteered, random) - 0.4
+    _, recovers, _ = values(studies["falsehood"], RECOVERS)
+    _, fiction, _ = values(studies["falsehood"], FICTION)
+    assert recovers > fiction + 0.2
+    assert values(studies["falsehood"], COHERENT)[1] > 0.6
+
+
+@pytest.mark.slow
+def test_every_rate_stands_on_its_inputs(studies):
+    for study in studies.values():
+        assert set(study.rates["n"]) == {N}
+        assert (study.rates["low"] <= study.rates["value"]).all()
+        assert (study.rates["value"] <= study.rates["high"]).all()
+
+
+@pytest.mark.slow
+def test_it_prints_tables_and_writes_files_and_repeats_itself(tmp_path, monkeypatch, capsys):
+    runs = []
+    for name in ("first", "second"):
+        Path(tmp_path, name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        run_demo(Path("out"), seed=3, n_inputs=6)
+        runs.append([capsys.readouterr().out, *(Path("out", file).read_bytes() for file in FILES)])
+    assert runs[0] == runs[1]
+    words = " ".join(runs[0][0].split())
+    for shown in (RETRACTS, HELPS, "demo.png", "tlsteer generate", *CONDITIONS):
+        assert shown in words
+    assert Path("out/demo.png").read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads(Path("out/rates.json").read_text())
+    for name in ("refusal", "falsehood"):
+        vector = ts.SteeringVector.load(f"out/{name}.safetensors")
+        assert vector.norm == pytest.approx(numbers[name]["vector"]["norm"])
+        assert numbers[name]["rates"]
+
+
+def test_the_command_runs_it(monkeypatch):
+    runs = []
+    monkeypatch.setattr("tlsteer.demo.run_demo", lambda *arguments: runs.append(arguments))
+    for arguments in (["demo"], ["demo", "--output", "here", "--seed", "5"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+    assert runs == [(Path("demo-output"), 0), (Path("here"), 5)]
