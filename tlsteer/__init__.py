@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from tlsteer.fit import Noise as Noise
     from tlsteer.fit import OneShot as OneShot
     from tlsteer.fit import OneShotFit as OneShotFit
+    from tlsteer.fit import OutputConstrainedFit as OutputConstrainedFit
+    from tlsteer.fit import ReentrantFit as ReentrantFit
+    from tlsteer.fit import UnsupervisedFit as UnsupervisedFit
     from tlsteer.fit import fit_contrastive as fit_contrastive
     from tlsteer.fit import fit_many as fit_many
     from tlsteer.fit import fit_oneshot as fit_oneshot
+    from tlsteer.fit import fit_output_constrained as fit_output_constrained
+    from tlsteer.fit import fit_reentrant as fit_reentrant
+    from tlsteer.fit import fit_unsupervised as fit_unsupervised
     from tlsteer.fit import random_vector as random_vector
     from tlsteer.fit import shuffled_labels as shuffled_labels
     from tlsteer.generation import generate as generate
@@ -51,7 +57,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "Attitudes Choice ContrastPair Example in_setting read_choices split_choices",
     "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
-    "fit": "FitsInterrupted Noise OneShot OneShotFit fit_contrastive fit_many fit_oneshot random_vector "
+    "fit": "FitsInterrupted Noise OneShot OneShotFit OutputConstrainedFit ReentrantFit UnsupervisedFit "
+    "fit_contrastive fit_many fit_oneshot fit_output_constrained fit_reentrant fit_unsupervised random_vector "
     "shuffled_labels",
     "generation": "generate",
     "models": "chat_prompt load_model",

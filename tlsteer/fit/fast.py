@@ -18,18 +18,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tlsteer.errors import PositionError
-from tlsteer.fit.objectives import Suppression, token_losses
+from tlsteer.fit.objectives import Suppression, divergence, token_losses
 from tlsteer.fit.problem import Datapoint, Problem, parts
+from tlsteer.fit.reads import LossOf, read_losses
 from tlsteer.lean import KeyValues, LeanModel, Run, Tree, boundary
 from tlsteer.lean.run import Edits
 from tlsteer.operations import edit
 from tlsteer.positions import Prompt, resolve
-
-# The losses of some reads, given their residual after the final norm.
-LossOf = Callable[[Float[Tensor, "reads d_model"], slice], Float[Tensor, " reads"]]
-
-# Logits are computed for at most this many vocabulary entries at a time (32 MB of float32).
-_LOGITS_AT_ONCE = 2**23
 
 
 class FastLosses:
@@ -57,10 +52,25 @@ class FastLosses:
         self, parameters: Float[Tensor, "fits parts d_model"], fits: list[int]
     ) -> list[Float[Tensor, " completions"]]:
         """The loss in nats of every completion of each fit, with the graph to its parameters."""
+        return self._batch(fits).losses(parameters)
+
+    def outputs(
+        self, parameters: Float[Tensor, "fits parts d_model"], fits: list[int]
+    ) -> Float[Tensor, "reads d_model"]:
+        """The residual after the final norm at every token that predicts a token of a completion."""
+        return self._batch(fits).outputs(parameters)
+
+    def divergences(
+        self, parameters: Float[Tensor, "fits parts d_model"], fits: list[int], recorded: Float[Tensor, "reads d_model"]
+    ) -> list[Float[Tensor, " completions"]]:
+        """KL in nats from the distributions of recorded outputs, summed over each completion's tokens."""
+        return self._batch(fits).divergences(parameters, recorded)
+
+    def _batch(self, fits: list[int]) -> _Batch:
         number = next(i for i, batch in enumerate(self._batches) if fits[0] in batch.fits)
         if self._batches[number].fits != fits:  # some have ended: their rows leave for good
             self._batches[number] = self._batches[number].narrowed(fits)
-        return self._batches[number].losses(parameters)
+        return self._batches[number]
 
 
 def _order(problem: Problem) -> tuple[Any, ...]:
@@ -104,11 +114,6 @@ class _Batch:
     def n_prefix(self) -> int:
         return self.tree.tokens.shape[1] - self.states.shape[1]
 
-    @property
-    def _chunk(self) -> int:
-        """How many reads have their logits computed at a time."""
-        return max(1, _LOGITS_AT_ONCE // self.model.surface.model.cfg.d_vocab)
-
     @classmethod
     def of(cls, model: LeanModel, problems: dict[int, Problem]) -> _Batch:
         row_fits = [fit for fit, problem in problems.items() for _ in problem.datapoints]
@@ -150,24 +155,37 @@ class _Batch:
         )
 
     def losses(self, parameters: Float[Tensor, "fits parts d_model"]) -> list[Float[Tensor, " completions"]]:
-        place = {fit: i for i, fit in enumerate(self.fits)}
+        rows, _columns, targets = self.tree.reads()
+        return self._summed(self.outputs(parameters), self._loss_of(targets, rows))
+
+    def divergences(self, parameters: Tensor, recorded: Tensor) -> list[Float[Tensor, " completions"]]:
+        rows, _columns, _targets = self.tree.reads()
+        coldness = self._coldness(rows)
+
+        def loss_of(hidden: Tensor, reads: slice) -> Tensor:
+            logits, goal = (coldness[reads, None] * self.model.logits(h).float() for h in (hidden, recorded[reads]))
+            return divergence(logits, goal)
+
+        return self._summed(self.outputs(parameters), loss_of)
+
+    def outputs(self, parameters: Float[Tensor, "fits parts d_model"]) -> Float[Tensor, "reads d_model"]:
         starts = [_order(self.problems[fit])[0] for fit in self.row_fits]
-        rows, columns, targets = self.tree.reads()
+        rows, columns, _targets = self.tree.reads()
         skipped = self.n_prefix
         read = torch.zeros_like(self.steered[:, skipped:])
         read[rows, columns - skipped] = True
-        run = Run(self.states, starts, self._edits(parameters, place), read=read)
-        hidden = self.model.run(
+        run = Run(self.states, starts, self._edits(parameters), read=read)
+        return self.model.run(
             run,
             self.tree.see[:, skipped:],
             self.tree.position_ids[:, skipped:],
             self.tree.position_ids,
             cache=self.prefix,
         )[rows, columns - skipped]
-        return self._summed(_ReadLoss.apply(hidden, self._loss_of(targets, rows), self._chunk), place)  # pyright: ignore
 
-    def _edits(self, parameters: Tensor, place: dict[int, int]) -> Edits:
+    def _edits(self, parameters: Tensor) -> Edits:
         """For each boundary: the rows edited there, and what is added to them."""
+        place = {fit: i for i, fit in enumerate(self.fits)}
         edits: Edits = {}
         keys = [_order(self.problems[fit])[1:] for fit in self.row_fits]
         first = 0
@@ -200,7 +218,7 @@ class _Batch:
         pairs = [pair for point in self.points for pair in zip(point.completions, point.promote, strict=True)]
         promote = torch.tensor([up for ids, up in pairs for _ in ids], device=device)
         recipes = [self.problems[fit].recipe for fit in self.row_fits]
-        coldness = torch.tensor([recipe.coldness for recipe in recipes], device=device)[rows]
+        coldness = self._coldness(rows)
         forms: list[Suppression] = sorted({recipe.suppression for recipe in recipes})
         chosen = torch.tensor([forms.index(recipe.suppression) for recipe in recipes], device=device)[rows]
 
@@ -211,33 +229,15 @@ class _Batch:
 
         return loss_of
 
-    def _summed(self, tokens: Float[Tensor, " reads"], place: dict[int, int]) -> list[Float[Tensor, " completions"]]:
-        """Token losses summed by completion, listed by fit."""
+    def _coldness(self, rows: Int[Tensor, " reads"]) -> Float[Tensor, " reads"]:
+        return torch.tensor([self.problems[fit].recipe.coldness for fit in self.row_fits], device=rows.device)[rows]
+
+    def _summed(self, hidden: Float[Tensor, "reads d_model"], loss_of: LossOf) -> list[Float[Tensor, " completions"]]:
+        """Losses at reads, summed by completion and listed by fit."""
+        tokens = read_losses(hidden, loss_of, self.model.surface.model.cfg.d_vocab)
         lengths = [len(ids) for point in self.points for ids in point.completions]
         by_completion = torch.stack([piece.sum() for piece in tokens.split(lengths)])
-        counts = [self.problems[fit].n_completions for fit in place]
-        return list(by_completion.split(counts))
-
-
-class _ReadLoss(torch.autograd.Function):
-    """Losses at read positions, chunk by chunk; each chunk's gradient is taken at once and its logits forgotten."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, loss_of: LossOf, chunk: int) -> Tensor:
-        losses, gradients = [], []
-        for reads in (slice(i, i + chunk) for i in range(0, len(hidden), chunk)):
-            piece = hidden[reads].detach().requires_grad_()
-            with torch.enable_grad():
-                loss = loss_of(piece, reads)
-                gradients.append(torch.autograd.grad(loss.sum(), piece)[0])
-            losses.append(loss.detach())
-        ctx.save_for_backward(torch.cat(gradients))
-        return torch.cat(losses)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (own,) = ctx.saved_tensors
-        return (gradients[0][:, None] * own).to(own.dtype), None, None
+        return list(by_completion.split([problem.n_completions for problem in self.problems.values()]))
 
 
 def _steered(model: LeanModel, tree: Tree, problems: Sequence[Problem]) -> Bool[Tensor, "rows pos"]:

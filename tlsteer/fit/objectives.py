@@ -50,3 +50,11 @@ def token_losses(
                          (~promote, suppression_loss(logits[~promote], targets[~promote], form))):  # fmt: skip
         losses = losses.index_put((chosen,), loss)
     return losses
+
+
+def divergence(
+    logits: Float[Tensor, "tokens d_vocab"], recorded: Float[Tensor, "tokens d_vocab"]
+) -> Float[Tensor, " tokens"]:
+    """KL(recorded || own) in nats between the next-token distributions of two sets of logits."""
+    own, goal = logits.log_softmax(-1), recorded.log_softmax(-1)
+    return torch.nn.functional.kl_div(own, goal, reduction="none", log_target=True).sum(-1)

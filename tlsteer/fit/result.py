@@ -46,7 +46,7 @@ class OneShotFit:
 
     def __repr__(self) -> str:
         return (
-            f"OneShotFit({self.vector!r}, loss {self.losses[0]:.3g} -> {self.losses[-1]:.3g} nats "
+            f"{type(self).__name__}({self.vector!r}, loss {self.losses[0]:.3g} -> {self.losses[-1]:.3g} nats "
             f"in {len(self.losses)} steps, stopped: {self.stopped})"
         )
 
