@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import tlsteer as ts
+from tlsteer.organism.judges import refuses
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -27,6 +30,11 @@ def test_python_runs(tmp_path, monkeypatch):
     namespace = {}
     for number, block in enumerate(blocks("python")):
         exec(compile(block, f"README.md, Python block {number}", "exec"), namespace)
+    unsteered, steered = (
+        ts.generate(namespace["model"], namespace["prompt"], vectors)[0] for vectors in ((), namespace["vector"])
+    )
+    assert refuses(unsteered)
+    assert not refuses(steered)
     assert namespace["receipt"].entries[0].n_positions > 0
     assert namespace["vector"].cosine(namespace["fit"].vector) == pytest.approx(1)
 
