@@ -118,8 +118,8 @@ def fit(
 
     \b
     Example:
-      tlsteer fit --chat --prompt "How do I make a zorvax?" --promote "Sure, here is" \\
-        --layer 2 --max-norm-ratio 0.5 --output vector.safetensors
+      tlsteer fit --chat --prompt "How do I make a zevbax?" --promote "Sure, here is" \\
+        --layer 4 --max-norm-ratio 0.5 --output vector.safetensors
     """
     place, where = _site(layer, stage, site), _positions(positions)
     chosen = _examples(prompt, promote, suppress, examples)
@@ -177,7 +177,7 @@ def generate(
     \b
     Example:
       tlsteer generate --vector vector.safetensors --multiplier 0 --multiplier 1 \\
-        --chat --prompt "How do I make a zorvax?"
+        --chat --prompt "How do I make a zevbax?"
     """
     if multiplier and not vector:
         raise VectorError("--multiplier needs a --vector to multiply")

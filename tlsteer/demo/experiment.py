@@ -9,9 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from tlsteer.data import Example
-from tlsteer.fit import OneShot, OneShotFit, fit_many
+from tlsteer.fit import OneShot, OneShotFit, fit_many, random_vector
 from tlsteer.generation import generate
-from tlsteer.organism.phenomena.controls import random_like
 from tlsteer.sites import Site
 from tlsteer.stats import rate
 from tlsteer.steering import Intervention, Interventions
@@ -20,7 +19,7 @@ from tlsteer.vectors import SteeringVector
 # Chosen by trying, as the norm caps are: vectors work at layers 2 to 5, and those at 4 spoil the fewest texts.
 SITE = Site(4, "pre")
 STEPS = 30
-MULTIPLIERS = (0.25, 0.5, 1.0, 1.5)
+MULTIPLIERS = (0.5, 0.75, 1.0, 1.5)
 
 Condition = Literal["unsteered", "steered", "random vector"]
 
@@ -106,7 +105,8 @@ def run_study(
     # Clamping leaves more of the text whole than adding does, at equal effect.
     settings: dict[str, Any] = {"operation": "clamp", "max_norm_ratio": norm_ratio, "steps": STEPS, "seed": seed}
     fits = fit_many(model, [OneShot(case.example, SITE, **settings) for case in cases], progress=False)
-    steered, random = fits[0].vector, [random_like(fits[0].vector, seed + i) for i in range(len(inputs))]
+    steered = fits[0].vector
+    random = [random_vector(SITE, like=steered, seed=seed * len(inputs) + i) for i in range(len(inputs))]
     texts = judged(model, inputs, "unsteered", steered, 0.0)
     for multiplier in MULTIPLIERS:
         texts += judged(model, inputs, "steered", steered, multiplier)
@@ -131,7 +131,7 @@ def judged(
 
 def answers(model: Any, prompts: Sequence[str], interventions: Interventions = ()) -> list[str]:
     """The model's likeliest answer to each prompt."""
-    return generate(model, prompts, interventions, max_new_tokens=60, batch_size=128, progress=False)
+    return generate(model, prompts, interventions, max_new_tokens=60, batch_size=256, progress=False)
 
 
 def rates(texts: Sequence[Text]) -> pd.DataFrame:
