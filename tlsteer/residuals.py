@@ -76,7 +76,7 @@ def _tree_means(
         kept = model.residuals(tree, frozenset(layers))
         texts = [text for group, _ in chosen for text in group]
         tokens, real = pad(model.surface, [rows[text] for text in texts], "right")
-        mask = _chosen(positions, Prompt(tokens, real, real.sum(1)), model.surface)
+        mask = chosen_mask(positions, Prompt(tokens, real, real.sum(1)), model.surface)
         weights = _weights(tree, mask.float() / mask.sum(1, keepdim=True))
         owner = torch.tensor([row for row, (group, _) in enumerate(chosen) for _ in group], device=tokens.device)
         at = {layer: torch.einsum("tpd,tp->td", kept[layer].float()[owner], weights).cpu() for layer in set(layers)}
@@ -152,10 +152,15 @@ def _passes(
         with surface.hooks([(name, catch) for name in dict.fromkeys(names)]):
             surface.run_to(tokens, real, deepest)
         prompt = Prompt(tokens, real, torch.tensor([lengths[i] for i in batch], device=tokens.device))
-        yield batch, _chosen(positions, prompt, surface), [caught[name] for name in names]
+        yield batch, chosen_mask(positions, prompt, surface), [caught[name] for name in names]
 
 
-def _chosen(positions: Positions, prompt: Prompt, surface: Surface) -> Bool[Tensor, "batch pos"]:
+def chosen_mask(positions: Positions, prompt: Prompt, surface: Surface) -> Bool[Tensor, "batch pos"]:
+    """Which tokens of a padded batch of texts are chosen.
+
+    Raises:
+        PositionError: none of a text.
+    """
     index = prompt.real.long().cumsum(1) - 1
     mask = resolve(positions, prompt, surface.decode).mask(index, prompt.real, 0)
     if not mask.any(1).all():

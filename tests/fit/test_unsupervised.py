@@ -6,7 +6,7 @@ import torch
 import tlsteer as ts
 from tests import small_models
 from tlsteer.errors import DataError, PositionError, SiteError, VectorError
-from tlsteer.fit.change import FastChanges, PlainChanges
+from tlsteer.fit.change import FastChanges, Path, PlainChanges
 from tlsteer.lean import LeanModel
 from tlsteer.surface import Surface
 from tlsteer.tokens import encode_prompts
@@ -51,10 +51,10 @@ def test_the_fast_path_equals_the_plain_one(kind, sites):
     vector = torch.randn(small_models.WIDTH, generator=torch.Generator().manual_seed(1))
     rows = encode_prompts(surface, PROMPTS)
     for positions in ("all", ts.last(2)):
-        where = (rows, source, target, positions, ts.last(3), 2)
+        path = Path(rows, source, target, positions, ts.last(3), batch_size=2)
         one, other = (
             changes.with_gradient(vector)
-            for changes in (FastChanges(LeanModel(surface), *where), PlainChanges(surface, *where))
+            for changes in (FastChanges(LeanModel(surface), path), PlainChanges(surface, path))
         )
         assert one[0] == pytest.approx(other[0], rel=1e-5)
         torch.testing.assert_close(one[1], other[1], atol=1e-5, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_seeds_give_different_vectors_and_the_same_seed_the_same():
         (1, 3, {"steps": 0}, VectorError, "steps=0"),
         (1, 3, {"n_vectors": 33}, VectorError, "1 to 32"),
         (1, 3, {"prompts": []}, DataError, "at least one prompt"),
-        (1, 3, {"positions": slice(40, 50)}, PositionError, "select nothing in prompt 0"),
+        (1, 3, {"positions": slice(40, 50)}, PositionError, "select nothing in text 0"),
     ],
 )
 def test_what_cannot_be_found_is_refused(site, target, settings, error, message):

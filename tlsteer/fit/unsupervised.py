@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from tlsteer.data import data_hash
 from tlsteer.errors import SiteError, VectorError
-from tlsteer.fit.change import Changes, FastChanges, PlainChanges
+from tlsteer.fit.change import Changes, FastChanges, Path, PlainChanges
 from tlsteer.fit.constraints import random_on_sphere
 from tlsteer.fit.engine import Engine, cut_model
 from tlsteer.fit.provenance import made_on
@@ -108,8 +108,8 @@ def fit_unsupervised(
     check_positions(target_positions)
     rows = encode_prompts(surface, prompts)
     lean = cut_model(surface, engine)
-    where = (rows, source, later, positions, target_positions, batch_size)
-    changes = PlainChanges(surface, *where) if lean is None else FastChanges(lean, *where)
+    path = Path(rows, source, later, positions, target_positions, batch_size)
+    changes = PlainChanges(surface, path) if lean is None else FastChanges(lean, path)
     settings = {"norm": norm, "steps": steps, "learning_rate": learning_rate, "seed": seed, "target": later.hook_name,
                 "positions": repr(positions), "target_positions": repr(target_positions)}  # fmt: skip
     found = torch.zeros(0, surface.d_model, device=surface.device)
