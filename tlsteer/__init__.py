@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from tlsteer.errors import SiteError as SiteError
     from tlsteer.errors import TlsteerError as TlsteerError
     from tlsteer.errors import VectorError as VectorError
+    from tlsteer.evaluate import ReliabilityReport as ReliabilityReport
+    from tlsteer.evaluate import diagnose as diagnose
+    from tlsteer.evaluate import load_curve as load_curve
+    from tlsteer.evaluate import propensity as propensity
+    from tlsteer.evaluate import reliability as reliability
+    from tlsteer.evaluate import reliability_table as reliability_table
+    from tlsteer.evaluate import save_curve as save_curve
     from tlsteer.fit import FitsInterrupted as FitsInterrupted
     from tlsteer.fit import Noise as Noise
     from tlsteer.fit import OneShot as OneShot
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "Attitudes Choice ContrastPair Example in_setting read_choices split_choices",
     "errors": "DataError ModelError PositionError SiteError TlsteerError VectorError",
+    "evaluate": "ReliabilityReport diagnose load_curve propensity reliability reliability_table save_curve",
     "fit": "FitsInterrupted Noise OneShot OneShotFit OutputConstrainedFit ReentrantFit UnsupervisedFit "
     "fit_contrastive fit_many fit_oneshot fit_output_constrained fit_reentrant fit_unsupervised random_vector "
     "shuffled_labels",

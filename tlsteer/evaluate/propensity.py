@@ -103,10 +103,13 @@ def propensity(
                 bar.update()
             scores.append(np.stack([done[key] for key in keys]))
     values = np.stack(scores, axis=1).reshape(len(grid.rows), -1, len(by_setting), len(shared), len(strengths))
+    sites = ", ".join(dict.fromkeys(str(vector.site) for vector in grid.flat))
     curve = _label(_measured(values, measure), grid, by_setting, shared, strengths).rename(measure)
     about = {name: value if isinstance(value, str) else json.dumps(value) for name, value in recipe.items()}
     made = [vector.provenance.method or "given" for vector in grid.flat]
-    return curve.assign_attrs(about, units=UNITS[measure], methods=", ".join(dict.fromkeys(made)), version=__version__)
+    return curve.assign_attrs(
+        about, units=UNITS[measure], sites=sites, methods=", ".join(dict.fromkeys(made)), version=__version__
+    )
 
 
 def _measured(
@@ -136,8 +139,7 @@ def _label(
     given = {"vector": grid.names, "layer": grid.layers, "setting": [name for name in by_setting if name] or None}
     for name, axis in given.items():
         array = array.isel({name: 0}) if axis is None else array.assign_coords({name: axis})
-    sites = [str(vector.site) for vector in grid.flat]
-    return array.assign_attrs(sites=", ".join(dict.fromkeys(sites)))
+    return array
 
 
 def _shared_questions(by_setting: Mapping[str, Sequence[Choice]]) -> Sequence[Choice]:
