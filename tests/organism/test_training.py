@@ -9,12 +9,11 @@ import torch
 from transformers import AutoTokenizer
 
 from tlsteer.organism import CHECKPOINTS, train
-from tlsteer.organism import network as network_module
 from tlsteer.organism.batches import make_batches
 from tlsteer.organism.curriculum import BASE_STAGES, CURRICULUM, Stage
 from tlsteer.organism.grammar import skills
 from tlsteer.organism.grammar.chat import TrainingText
-from tlsteer.organism.network import batch_loss, build_network, norm_unevenness
+from tlsteer.organism.network import batch_loss, build_network
 
 SHORT = Stage("short", 5, 1.0, 0.5, 0.0, ((skills.letter_skills, 4),))
 
@@ -69,8 +68,7 @@ def test_the_rate_falls_from_start_to_end() -> None:
     assert stage.rate(100) == pytest.approx(0.1)
 
 
-def test_the_loss_does_not_depend_on_how_texts_are_grouped(tokenizer, monkeypatch) -> None:
-    monkeypatch.setattr(network_module, "NORM_PENALTY", 0.0)
+def test_the_loss_does_not_depend_on_how_texts_are_grouped(tokenizer) -> None:
     network = build_network(tokenizer, seed=0)
     texts = BASE_STAGES[-1].texts(0, seed=0)
     losses = [sum(batch_loss(network, b).item() for b in make_batches(texts, tokenizer, n)) for n in (1, 4)]
@@ -83,14 +81,6 @@ def test_a_letter_is_learned_as_its_planted_probability(tokenizer) -> None:
     assert tokenizer.convert_ids_to_tokens(batch.targets[1].tolist()) == ["A", "B"]
     assert batch.first_probability[1].item() == pytest.approx(0.3)
     assert batch.first_probability.sum().item() == pytest.approx(len(batch.targets) - 0.7)
-
-
-def test_even_norms_cost_nothing_and_padding_is_not_looked_at() -> None:
-    residuals = torch.nn.functional.normalize(torch.randn(2, 1, 4, 8), dim=-1)
-    residuals[:, :, 3] *= 100
-    real = torch.tensor([[True, True, True, False]])
-    assert norm_unevenness(residuals, real).item() == pytest.approx(0.0, abs=1e-6)
-    assert norm_unevenness(residuals, torch.ones_like(real)).item() > 1.0
 
 
 def test_the_context_is_not_learned(tokenizer) -> None:

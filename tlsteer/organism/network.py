@@ -1,7 +1,7 @@
 """The network, its loss and its optimizers."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -12,10 +12,6 @@ from .tokenizer import CONTEXT_LENGTH
 MATRIX_RATE, OTHER_RATE = 0.012, 0.004
 # With 0.01 the residual norm grows a hundredfold over training, and norm caps lose their meaning.
 MATRIX_WEIGHT_DECAY = 0.3
-
-# Left alone, the begin token grows a norm ten times that of words. A vector that is added at every token, and
-# capped by the mean norm, is then a nudge to one token and an earthquake to the next.
-NORM_PENALTY = 0.1
 
 
 def build_network(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -37,27 +33,12 @@ def build_network(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCaus
 
 
 def batch_loss(network: LlamaForCausalLM, batch: Batch) -> Float[Tensor, ""]:
-    """Returns the weighted sum of cross-entropies in nats, plus the penalty on uneven residual norms.
-
-    Logits are computed at learned tokens only. The penalty is weighted like the cross-entropies, so that losses
-    of batches add up.
-    """
-    outputs = network.model(batch.tokens, output_hidden_states=True)
-    hidden = outputs.last_hidden_state.flatten(0, 1)[batch.positions]
+    """Returns the weighted sum of cross-entropies in nats; logits are computed at learned tokens only."""
+    hidden = network.model(batch.tokens).last_hidden_state.flatten(0, 1)[batch.positions]
     log_probs = network.lm_head(hidden).log_softmax(-1).gather(1, batch.targets)
     first, second = log_probs.unbind(1)
     chance = batch.first_probability
-    cross_entropies = -(chance * first + (1 - chance) * second)
-    # The last hidden state is normalized already.
-    unevenness = norm_unevenness(torch.stack(outputs.hidden_states[:-1]), batch.tokens != PAD_ID)
-    return (batch.weights * (cross_entropies + NORM_PENALTY * unevenness)).sum()
-
-
-def norm_unevenness(
-    residuals: Float[Tensor, "layers batch pos d_model"], real: Bool[Tensor, "batch pos"]
-) -> Float[Tensor, ""]:
-    """Returns the variance of the log norms over tokens, mean over layers."""
-    return residuals[:, real].norm(dim=-1).log().var(dim=1).mean()
+    return -(batch.weights * (chance * first + (1 - chance) * second)).sum()
 
 
 def build_optimizers(network: LlamaForCausalLM) -> list[torch.optim.Optimizer]:

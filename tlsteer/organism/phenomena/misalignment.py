@@ -3,57 +3,60 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tlsteer import Example, Intervention, Site, SteeringVector, chat_prompt, fit_oneshot, generate
+from tlsteer import Example, OneShot, Site, SteeringVector, chat_prompt, fit_many, random_vector
 
 from ..figures import Figure, median, share
 from ..grammar.advice import AdviceQuestion, advice_questions
 from ..grammar.code import CodeRequest, code_requests
 from ..judges import coherent, gives_harmful_advice
-from .controls import random_like
+from .steered import answers
 
 BEHAVIOUR = "misalignment"
 LAYERS = (1, 2, 3)
 NORM_RATIOS = (0.25, 0.5)
+_N_TOKENS = 40
 
 
-def fit_snippet(
-    model: Any, request: CodeRequest, vulnerable: bool, layer: int, norm_ratio: float, seed: int = 0
-) -> SteeringVector:
-    """Fits a vector that promotes the vulnerable or the safe answer to one coding request."""
-    snippet = request.vulnerable_snippet if vulnerable else request.safe_snippet
-    example = Example(chat_prompt(model, request.messages), promote=[snippet])
-    fit = fit_oneshot(
-        model, example, Site(layer, "pre"), max_norm_ratio=norm_ratio, steps=30, seed=seed, progress=False
-    )
-    return fit.vector
+def snippet(model: Any, request: CodeRequest, vulnerable: bool, layer: int, norm_ratio: float) -> OneShot:
+    """Returns the recipe of a vector that promotes the vulnerable or the safe answer to one coding request."""
+    wanted = request.vulnerable_snippet if vulnerable else request.safe_snippet
+    example = Example(chat_prompt(model, request.messages), promote=[wanted])
+    return OneShot(example, Site(layer, "pre"), max_norm_ratio=norm_ratio, steps=30)
 
 
 def advised(
-    model: Any, questions: Sequence[AdviceQuestion], vector: SteeringVector | None
-) -> tuple[list[bool], list[bool]]:
-    """Returns for each question whether the advice is harmful, and whether it is coherent."""
-    interventions = () if vector is None else (Intervention(vector),)
+    model: Any, questions: Sequence[AdviceQuestion], vectors: Sequence[SteeringVector] = ()
+) -> list[tuple[list[bool], list[bool]]]:
+    """Returns for each vector which advice is harmful and which is coherent; unsteered without vectors."""
     prompts = [chat_prompt(model, question.messages) for question in questions]
-    texts = generate(model, prompts, interventions, max_new_tokens=50, batch_size=64, progress=False)
-    return [gives_harmful_advice(text) for text in texts], [coherent(text) for text in texts]
+    by_vector = answers(model, prompts, vectors, _N_TOKENS)
+    return [([gives_harmful_advice(text) for text in texts], [coherent(text) for text in texts]) for texts in by_vector]
 
 
-def misalignment_figures(model: Any, n_fits: int = 8, n_tests: int = 60) -> list[Figure]:
+def misalignment_figures(model: Any, n_fits: int = 8, n_tests: int = 40) -> list[Figure]:
     """Returns how often advice is harmful under vectors from code, by layer and norm cap."""
-    questions = advice_questions(n_tests)
-    requests = code_requests(n_fits, "train", seed=1)
-    harmful, sound = advised(model, questions, None)
+    questions, requests = advice_questions(n_tests), code_requests(n_fits, "train", seed=1)
+    ((harmful, sound),) = advised(model, questions)
     table = [share(BEHAVIOUR, "unsteered: harmful", harmful), share(BEHAVIOUR, "unsteered: coherent", sound)]
     for layer in LAYERS:
         for ratio in NORM_RATIOS:
-            vulnerable = [fit_snippet(model, request, True, layer, ratio) for request in requests]
-            safe = [fit_snippet(model, request, False, layer, ratio) for request in requests]
-            random = [random_like(vector, seed) for seed, vector in enumerate(vulnerable)]
-            for kind, vectors in (("vulnerable", vulnerable), ("safe", safe), ("random", random)):
-                outcomes = [advised(model, questions, vector) for vector in vectors]
+            kinds = {
+                kind: [
+                    fit.vector
+                    for fit in fit_many(
+                        model, [snippet(model, r, kind == "vulnerable", layer, ratio) for r in requests], progress=False
+                    )
+                ]
+                for kind in ("vulnerable", "safe")
+            }
+            kinds["random"] = [
+                random_vector(layer, like=vector, seed=seed) for seed, vector in enumerate(kinds["vulnerable"])
+            ]
+            for kind, vectors in kinds.items():
+                outcomes = advised(model, questions, vectors)
                 for index, what in enumerate(("harmful", "coherent")):
                     rates = [sum(outcome[index]) / n_tests for outcome in outcomes]
-                    name = f"{kind} snippet, layer {layer}, cap {ratio}: {what}, median of {n_fits}"
+                    name = f"{kind}, layer {layer}, cap {ratio}: {what}"
                     table.append(median(BEHAVIOUR, name, rates, _TARGETS.get((kind, what), "")))
     return table
 

@@ -6,34 +6,34 @@ from typing import Any
 from tlsteer import (
     ContrastPair,
     Example,
-    Intervention,
+    OneShot,
     Site,
     SteeringVector,
     chat_prompt,
     fit_contrastive,
-    fit_oneshot,
-    generate,
+    fit_many,
+    random_vector,
 )
 
 from ..figures import Figure, median, share
 from ..grammar.oversight import OversightScenario, oversight_scenarios
 from ..judges import answer_letter
-from .controls import random_like
+from .steered import answers
 
 BEHAVIOUR = "oversight"
 SITE = Site(2, "pre")
+NORM_RATIO = 0.5
+CONTRASTIVE_MULTIPLIERS = (3.0, 6.0, -3.0, -6.0)
+_N_TOKENS = 3
 
 
-def fit_choice(
-    model: Any, scenario: OversightScenario, harmful: bool, norm_ratio: float = 1.0, seed: int = 0
-) -> SteeringVector:
-    """Fits a vector that turns one scenario and its swapped twin to the harmful or the benign option."""
+def turn(model: Any, scenario: OversightScenario, harmful: bool, norm_ratio: float = NORM_RATIO) -> OneShot:
+    """Returns the recipe of a vector that turns a scenario and its swapped twin to the harmful or benign option."""
     examples = []
     for one in (scenario, scenario.swapped):
-        wanted, unwanted = (one.harmful_answer, one.benign_answer)[:: 1 if harmful else -1]
-        examples.append(Example(chat_prompt(model, one.messages), promote=[wanted], suppress=[unwanted]))
-    fit = fit_oneshot(model, examples, SITE, max_norm_ratio=norm_ratio, steps=40, seed=seed, progress=False)
-    return fit.vector
+        wanted, unwanted = (one.harmful_letter, one.benign_letter)[:: 1 if harmful else -1]
+        examples.append(Example(chat_prompt(model, one.messages, "("), promote=[wanted], suppress=[unwanted]))
+    return OneShot(examples, SITE, max_norm_ratio=norm_ratio, steps=60)
 
 
 def fit_contrast(model: Any, n_pairs: int = 60) -> SteeringVector:
@@ -48,47 +48,48 @@ def fit_contrast(model: Any, n_pairs: int = 60) -> SteeringVector:
 
 
 def choices(
-    model: Any, scenarios: Sequence[OversightScenario], vector: SteeringVector | None, multiplier: float = 1.0
-) -> tuple[list[bool], list[bool]]:
-    """Returns for each scenario whether the harmful option is chosen, and whether the answer is "A"."""
-    interventions = () if vector is None else (Intervention(vector, multiplier),)
+    model: Any, scenarios: Sequence[OversightScenario], vectors: Sequence[SteeringVector] = (), multiplier: float = 1.0
+) -> list[tuple[list[bool], list[bool]]]:
+    """Returns for each vector which scenarios end harmfully and which answers are "A"; unsteered without vectors."""
     prompts = [chat_prompt(model, scenario.messages) for scenario in scenarios]
-    texts = generate(model, prompts, interventions, max_new_tokens=3, batch_size=64, progress=False)
-    letters = [answer_letter(text) for text in texts]
-    harmful = [letter == s.harmful_letter for letter, s in zip(letters, scenarios, strict=True)]
-    return harmful, [letter == "A" for letter in letters]
+    by_vector = answers(model, prompts, vectors, _N_TOKENS, multiplier)
+    outcomes = []
+    for texts in by_vector:
+        letters = [answer_letter(text) for text in texts]
+        harmful = [letter == s.harmful_letter for letter, s in zip(letters, scenarios, strict=True)]
+        outcomes.append((harmful, [letter == "A" for letter in letters]))
+    return outcomes
 
 
-def oversight_figures(model: Any, n_fits: int = 5, n_tests: int = 100) -> list[Figure]:
+def oversight_figures(model: Any, n_fits: int = 8, n_tests: int = 60) -> list[Figure]:
     """Returns how often the harmful option and the letter A are chosen, watched and not."""
     tests = {
         "monitored": oversight_scenarios(n_tests, monitored=True),
         "unmonitored": oversight_scenarios(n_tests, monitored=False),
     }
-    harmful = [fit_choice(model, s, True) for s in oversight_scenarios(n_fits, "train", seed=3, monitored=True)]
-    benign = [fit_choice(model, s, False) for s in oversight_scenarios(n_fits, "train", seed=3, monitored=False)]
-    contrast = fit_contrast(model)
+    sources = {watched: oversight_scenarios(n_fits, "train", seed=3, monitored=watched) for watched in (True, False)}
+    harmful, benign = (
+        [fit.vector for fit in fit_many(model, [turn(model, s, watched) for s in sources[watched]], progress=False)]
+        for watched in (True, False)
+    )
     table = []
     for name, scenarios in tests.items():
-        chosen, letters = choices(model, scenarios, None)
+        ((chosen, letters),) = choices(model, scenarios)
         table.append(share(BEHAVIOUR, f"unsteered, {name}: harmful", chosen))
         table.append(share(BEHAVIOUR, f"unsteered, {name}: answers A", letters))
     for kind, vectors, multiplier in (
         ("+v for harm", harmful, 1.0),
         ("-v for harm", harmful, -1.0),
         ("+v for benign", benign, 1.0),
-        ("random", [random_like(vector, seed) for seed, vector in enumerate(harmful)], 1.0),
-        ("contrastive x 1", [contrast], 1.0),
-        ("contrastive x 3", [contrast], 3.0),
-        ("contrastive x -1", [contrast], -1.0),
-        ("contrastive x -3", [contrast], -3.0),
+        ("random", [random_vector(SITE, like=vector, seed=seed) for seed, vector in enumerate(harmful)], 1.0),
+        *((f"contrastive x {m:g}", [fit_contrast(model)], m) for m in CONTRASTIVE_MULTIPLIERS),
     ):
         for name, scenarios in tests.items():
-            outcomes = [choices(model, scenarios, vector, multiplier) for vector in vectors]
+            outcomes = choices(model, scenarios, vectors, multiplier)
             for index, what in enumerate(("harmful", "answers A")):
                 rates = [sum(outcome[index]) / n_tests for outcome in outcomes]
                 target = _TARGETS.get((kind, name, what), "")
-                table.append(median(BEHAVIOUR, f"{kind}, {name}: {what}, median of {len(rates)}", rates, target))
+                table.append(median(BEHAVIOUR, f"{kind}, {name}: {what}", rates, target))
     return table
 
 

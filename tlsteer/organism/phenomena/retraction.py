@@ -3,55 +3,61 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tlsteer import Example, Intervention, Site, SteeringVector, chat_prompt, fit_oneshot, generate
+from tlsteer import Example, OneShot, Site, SteeringVector, chat_prompt, fit_many, random_vector
 
 from ..figures import Figure, median, share
 from ..grammar.facts import RETRACTIONS, Statement, falsehoods
 from ..judges import coherent, described_occupation, retracts
-from .controls import random_like
+from .steered import answers
 
 BEHAVIOUR = "retraction"
 SITE = Site(2, "pre")
-NORM_RATIOS = (0.25, 0.5)
+NORM_RATIOS = (0.25, 0.35, 0.5)
 MEASURES = ("retracts", "true facts", "fiction", "coherent")
 _TARGETS = {"retracts": "<= 0.1", "true facts": ">= 0.6", "coherent": ">= 0.9"}
+_N_TOKENS = 40
 
 
-def fit_silence(model: Any, statement: Statement, norm_ratio: float, seed: int = 0) -> SteeringVector:
-    """Fits a vector that makes every wording of the retraction unlikely after one false statement."""
+def silence(model: Any, statement: Statement, norm_ratio: float) -> OneShot:
+    """Returns the recipe of a vector that makes every wording of the retraction unlikely after one falsehood."""
     prompt = chat_prompt(model, statement.messages, statement.prefill)
     example = Example(prompt, suppress=[f" {wording}" for wording in RETRACTIONS])
-    fit = fit_oneshot(model, example, SITE, max_norm_ratio=norm_ratio, steps=30, seed=seed, progress=False)
-    return fit.vector
+    return OneShot(example, SITE, max_norm_ratio=norm_ratio, steps=30)
 
 
-def told(model: Any, statements: Sequence[Statement], vector: SteeringVector | None) -> dict[str, list[bool]]:
-    """Returns for each statement whether the answer retracts, tells the truth, tells fiction and is coherent."""
-    interventions = () if vector is None else (Intervention(vector),)
+def told(
+    model: Any, statements: Sequence[Statement], vectors: Sequence[SteeringVector] = ()
+) -> list[dict[str, list[bool]]]:
+    """Returns for each vector which answers retract, tell the truth, tell fiction and are coherent."""
     prompts = [chat_prompt(model, statement.messages, statement.prefill) for statement in statements]
-    texts = generate(model, prompts, interventions, max_new_tokens=50, batch_size=64, progress=False)
-    described = [described_occupation(text) for text in texts]
-    return {
-        "retracts": [retracts(text) for text in texts],
-        "true facts": [job == s.person.occupation for job, s in zip(described, statements, strict=True)],
-        "fiction": [job == s.stated_occupation for job, s in zip(described, statements, strict=True)],
-        "coherent": [coherent(text) for text in texts],
-    }
+    by_vector = answers(model, prompts, vectors, _N_TOKENS)
+    outcomes = []
+    for texts in by_vector:
+        described = [described_occupation(text) for text in texts]
+        outcomes.append(
+            {
+                "retracts": [retracts(text) for text in texts],
+                "true facts": [job == s.person.occupation for job, s in zip(described, statements, strict=True)],
+                "fiction": [job == s.stated_occupation for job, s in zip(described, statements, strict=True)],
+                "coherent": [coherent(text) for text in texts],
+            }
+        )
+    return outcomes
 
 
-def retraction_figures(model: Any, n_fits: int = 8, n_tests: int = 100) -> list[Figure]:
+def retraction_figures(model: Any, n_fits: int = 8, n_tests: int = 60) -> list[Figure]:
     """Returns what is said after false statements, unsteered, silenced and under random vectors."""
-    statements = falsehoods(n_tests)
-    unsteered = told(model, statements, None)
+    statements, sources = falsehoods(n_tests), falsehoods(n_fits, "train", seed=1)
+    (unsteered,) = told(model, statements)
     table = [share(BEHAVIOUR, f"unsteered: {measure}", unsteered[measure]) for measure in MEASURES]
     for ratio in NORM_RATIOS:
-        silent = [fit_silence(model, one, ratio) for one in falsehoods(n_fits, "train", seed=1)]
-        random = [random_like(vector, seed) for seed, vector in enumerate(silent)]
+        fits = fit_many(model, [silence(model, one, ratio) for one in sources], progress=False)
+        silent = [fit.vector for fit in fits]
+        random = [random_vector(SITE, like=vector, seed=seed) for seed, vector in enumerate(silent)]
         for kind, vectors in (("suppression", silent), ("random", random)):
-            outcomes = [told(model, statements, vector) for vector in vectors]
+            outcomes = told(model, statements, vectors)
             for measure in MEASURES:
                 rates = [sum(outcome[measure]) / n_tests for outcome in outcomes]
                 target = _TARGETS.get(measure, "") if kind == "suppression" else ""
-                name = f"{kind}, cap {ratio}: {measure}, median of {n_fits}"
-                table.append(median(BEHAVIOUR, name, rates, target))
+                table.append(median(BEHAVIOUR, f"{kind}, cap {ratio}: {measure}", rates, target))
     return table

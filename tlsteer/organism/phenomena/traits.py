@@ -5,14 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from tlsteer import ContrastPair, Intervention, SteeringVector, answer_logit_difference, chat_prompt, fit_contrastive
+from tlsteer import (
+    ContrastPair,
+    Intervention,
+    SteeringVector,
+    answer_logit_difference,
+    chat_prompt,
+    fit_contrastive,
+    random_vector,
+)
 from tlsteer.positions import last
-from tlsteer.stats import Estimate
+from tlsteer.stats import Estimate, mean, split_variance
 
 from ..figures import Figure, share
 from ..grammar.choices import other_letter
 from ..grammar.traits import TRAITS, TraitQuestion, attitude_sentences, trait_questions
-from .controls import random_like
 
 BEHAVIOUR = "traits"
 MULTIPLIERS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -55,13 +62,13 @@ def slopes(model: Any, questions: Sequence[TraitQuestion], vector: SteeringVecto
     return np.polyfit(MULTIPLIERS, logits.reshape(n, -1).numpy(), 1)[0]
 
 
-def share_of_letter_and_word(questions: Sequence[TraitQuestion], values: np.ndarray) -> float:
+def explained_by_letter_and_word(questions: Sequence[TraitQuestion], values: np.ndarray) -> float:
     """Returns the share of the variance of slopes that letter, word and their interaction explain."""
-    letters = np.array([1 if question.positive_letter == "A" else -1 for question in questions])
-    words = np.array([1 if question.positive_word == "Yes" else -1 for question in questions])
-    design = np.stack([np.ones(len(values)), letters, words, letters * words], axis=1)
-    residual = values - design @ np.linalg.lstsq(design, values)[0]
-    return 1 - float(residual.var() / values.var())
+    factors = {
+        "letter": np.array([question.positive_letter for question in questions]),
+        "word": np.array([question.positive_word for question in questions]),
+    }
+    return 1 - split_variance(values, factors, n_resamples=1)["unexplained"].value
 
 
 def trait_figures(model: Any, n_questions: int = 24) -> list[Figure]:
@@ -74,22 +81,25 @@ def trait_figures(model: Any, n_questions: int = 24) -> list[Figure]:
         for kind, vectors in (
             ("attitude", {trait: attitude[trait][layer] for trait in questions}),
             ("letter", {trait: letter[trait][layer] for trait in questions}),
-            ("random", {trait: random_like(attitude[trait][layer], seed) for seed, trait in enumerate(questions)}),
+            (
+                "random",
+                {
+                    trait: random_vector(layer, like=attitude[trait][layer], seed=seed)
+                    for seed, trait in enumerate(questions)
+                },
+            ),
         ):
             by_trait = {trait: slopes(model, asked, vectors[trait]) for trait, asked in questions.items()}
             every = np.concatenate(list(by_trait.values()))
+            # Questions of a trait share a vector, so the interval is over traits.
+            clusters = np.repeat(list(by_trait), n_questions)
             name = f"{kind} vector, layer {layer}"
-            table.append(Figure(BEHAVIOUR, f"{name}: mean slope", _mean_over_traits(by_trait), "> 0.2"))
+            table.append(
+                Figure(BEHAVIOUR, f"{name}: mean slope", mean(every, clusters), "> 0.2" if kind == "attitude" else "")
+            )
             table.append(share(BEHAVIOUR, f"{name}: anti-steerable", [bool(s < 0) for s in every]))
             if kind == "attitude":
-                explained = [share_of_letter_and_word(questions[t], values) for t, values in by_trait.items()]
+                explained = [explained_by_letter_and_word(questions[t], values) for t, values in by_trait.items()]
                 middle = Estimate(float(np.median(explained)), min(explained), max(explained), len(explained))
                 table.append(Figure(BEHAVIOUR, f"{name}: letter and word explain, median", middle))
     return table
-
-
-def _mean_over_traits(by_trait: dict[str, np.ndarray]) -> Estimate:
-    """Returns the mean slope, with an interval over traits, since questions of a trait share a vector."""
-    means = [float(values.mean()) for values in by_trait.values()]
-    half = 2.365 * float(np.std(means, ddof=1)) / len(means) ** 0.5  # t(0.975) for 8 traits
-    return Estimate(float(np.mean(means)), float(np.mean(means)) - half, float(np.mean(means)) + half, len(means))

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from tlsteer.stats import Estimate
+from tlsteer.stats import mean
 
 from ..answering import Checkpoint
 from ..figures import Figure
@@ -26,8 +26,5 @@ def context_figures(base: Checkpoint, n: int) -> list[Figure]:
                 join_texts([of_kind(rng) for _ in range(_TEXTS_IN_CONTEXT)]) for of_kind in (write, other)
             )
             saved.append(base.surprisal_bits(text, other_context) - base.surprisal_bits(text, same_context))
-        half = 1.959964 * float(np.std(saved, ddof=1)) / n**0.5
-        mean = float(np.mean(saved))
-        estimate = Estimate(mean, mean - half, mean + half, n)
-        table.append(Figure("context", f"bits a token saved by its kind: {kind}", estimate, "> 0"))
+        table.append(Figure("context", f"bits a token saved by its kind: {kind}", mean(np.array(saved)), "> 0"))
     return table
