@@ -5,6 +5,7 @@ from tlsteer.evaluate.diagnostics import diagnose
 from tlsteer.evaluate.propensity import propensity
 from tlsteer.evaluate.reliability import reliability, reliability_table
 from tlsteer.evaluate.report import ReliabilityReport
+from tlsteer.evaluate.shifts import shift_correlation, shift_curves, shifts
 from tlsteer.evaluate.verdict import Control
 
 __all__ = [
@@ -16,4 +17,7 @@ __all__ = [
     "reliability",
     "reliability_table",
     "save_curve",
+    "shift_correlation",
+    "shift_curves",
+    "shifts",
 ]
