@@ -9,7 +9,7 @@ WORKERS ?= 2
 PIP_INSTALL := bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-tl3 lint format clean
+.PHONY: help demo test test-fast test-tl3 bench lint format clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -31,6 +31,10 @@ test-tl3: .venv-tl3/.tools ## set up TransformerLens 3.9 apart, run the promise 
 	@echo "Running the promise tests on TransformerLens 3.9"
 	@.venv-tl3/bin/python -m pytest -n $(WORKERS) tests/promises
 
+bench: .venv-bench/.tools ## set up, time tlsteer against other tools (an hour; BENCH=--quick: minutes)
+	@echo "Timing tlsteer against other ways to do the same work, on one thread"
+	@OMP_NUM_THREADS=1 .venv-bench/bin/python -W ignore -m benchmarks $(BENCH)
+
 lint: .venv/.tools ## check style (ruff) and types (pyright), change nothing
 	@echo "Checking style with ruff"
 	@.venv/bin/ruff check
@@ -43,10 +47,10 @@ format: .venv/.tools ## put imports and layout in order
 	@.venv/bin/ruff format
 
 clean: ## remove the environments and caches that make and its tools created
-	rm -rf .venv .venv-tl3 build dist .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-tl3 .venv-bench build dist .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.made .venv-tl3/.made:
+.venv/.made .venv-tl3/.made .venv-bench/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo "tlsteer needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
@@ -68,4 +72,12 @@ clean: ## remove the environments and caches that make and its tools created
 .venv-tl3/.tools: pyproject.toml constraints.txt | .venv-tl3/.made
 	@echo "Installing tlsteer with TransformerLens 3.9 in .venv-tl3 (about 2 minutes the first time)"
 	@.venv-tl3/$(PIP_INSTALL) -e . transformer-lens==3.9.0 --group test
+	@touch $@
+
+# The rivals' own pins (transformers below 5, numpy below 2) clash with TransformerLens, so they come without their
+# dependencies; gguf is the one that repeng imports and tlsteer does not bring.
+.venv-bench/.tools: pyproject.toml constraints.txt | .venv-bench/.made
+	@echo "Installing tlsteer and the tools it is compared with in .venv-bench (about 2 minutes the first time)"
+	@.venv-bench/$(PIP_INSTALL) -e .
+	@.venv-bench/$(PIP_INSTALL) --no-deps steering-vectors==0.12.2 repeng==0.4.0 gguf==0.19.0
 	@touch $@
