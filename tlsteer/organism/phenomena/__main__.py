@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tlsteer import load_model
+from tlsteer.models import load_model
 
 from .. import figures
 from ..figures import Figure

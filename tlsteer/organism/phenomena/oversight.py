@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tlsteer import (
-    ContrastPair,
-    Example,
-    OneShot,
-    Site,
-    SteeringVector,
-    chat_prompt,
-    fit_contrastive,
-    fit_many,
-    random_vector,
-)
+from tlsteer.data import ContrastPair, Example
+from tlsteer.fit import OneShot, fit_contrastive, fit_many, random_vector
+from tlsteer.models import chat_prompt
+from tlsteer.sites import Site
+from tlsteer.vectors import SteeringVector
 
 from ..figures import Figure, median, share
 from ..grammar.oversight import OversightScenario, oversight_scenarios

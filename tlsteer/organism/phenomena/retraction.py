@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tlsteer import Example, OneShot, Site, SteeringVector, chat_prompt, fit_many, random_vector
+from tlsteer.data import Example
+from tlsteer.fit import OneShot, fit_many, random_vector
+from tlsteer.models import chat_prompt
+from tlsteer.sites import Site
+from tlsteer.vectors import SteeringVector
 
 from ..figures import Figure, median, share
 from ..grammar.facts import RETRACTIONS, Statement, falsehoods

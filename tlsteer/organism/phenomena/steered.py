@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tlsteer import Intervention, SteeringVector, generate
+from tlsteer.generation import generate
+from tlsteer.steering import Intervention
+from tlsteer.vectors import SteeringVector
 
 _ROWS_AT_ONCE = 480
 

@@ -5,17 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from tlsteer import (
-    ContrastPair,
-    Intervention,
-    SteeringVector,
-    answer_logit_difference,
-    chat_prompt,
-    fit_contrastive,
-    random_vector,
-)
+from tlsteer.data import ContrastPair
+from tlsteer.fit import fit_contrastive, random_vector
+from tlsteer.models import chat_prompt
 from tlsteer.positions import last
+from tlsteer.scoring import answer_logit_difference
 from tlsteer.stats import Estimate, mean, split_variance
+from tlsteer.steering import Intervention
+from tlsteer.vectors import SteeringVector
 
 from ..figures import Figure, share
 from ..grammar.choices import other_letter
