@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from tlsteer.demo import falsehood, refusal
@@ -18,6 +19,8 @@ __all__ = ["run_demo", "run_studies"]
 
 def run_demo(output: Path, seed: int = 0, n_inputs: int = 100) -> None:
     """Runs both experiments, prints them and writes their files into a folder."""
+    # The model is too small for more, and the number of cores shall not change the last digits.
+    torch.set_num_threads(1)
     # Where nobody watches, lines need not fit a window.
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
     with console.status("Fitting vectors and generating texts (about a minute) ..."):
@@ -37,8 +40,6 @@ def run_studies(seed: int = 0, n_inputs: int = 100, n_cases: int = 7) -> list[St
     """
     model = load_model("organism")
     return [
-        run_study(
-            model, name, task.NORM_RATIO, task.cases(model, n_cases, seed), task.inputs(model, n_inputs, seed), seed
-        )
+        run_study(model, name, task.cases(model, n_cases, seed), task.inputs(model, n_inputs, seed), seed)
         for name, task in (("refusal", refusal), ("falsehood", falsehood))
     ]

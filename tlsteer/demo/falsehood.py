@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -12,17 +11,16 @@ from tlsteer.models import chat_prompt
 from tlsteer.organism import Statement, falsehoods
 from tlsteer.organism.judges import coherent, described_occupation, retracts
 
-NORM_RATIO = 0.2
 RETRACTS, RECOVERS, FICTION = "says it was false", "returns to the true facts", "goes on with the fiction"
 COHERENT = "writes coherent text"
 
 
 def cases(model: Any, n: int, seed: int) -> list[Case]:
-    """The first n training falsehoods that the model takes back: suppress its own words for that."""
+    """The first n training falsehoods that the model takes back: suppress how its retraction begins."""
     statements = falsehoods(2 * n, "train", seed)
     prompts = [_prompt(model, statement) for statement in statements]
     taken_back = [
-        Case(_asked(statement), answer, Example(prompt, suppress=[_first_sentence(answer)]))
+        Case(_asked(statement), answer, Example(prompt, suppress=[_first_word(answer)]))
         for statement, prompt, answer in zip(statements, prompts, answers(model, prompts), strict=True)
         if retracts(answer)
     ]
@@ -45,8 +43,9 @@ def _asked(statement: Statement) -> str:
     return f"{statement.question} / {statement.prefill}"
 
 
-def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
+def _first_word(retraction: str) -> str:
+    # What gives the retraction away. Further words follow from it, and a vector against them spoils other texts.
+    return f" {retraction.split()[0]}"
 
 
 def _judge(statement: Statement, text: str) -> dict[str, bool]:

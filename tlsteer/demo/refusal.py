@@ -11,7 +11,6 @@ from tlsteer.models import chat_prompt
 from tlsteer.organism import Request, harmful_requests, harmless_requests
 from tlsteer.organism.judges import complies, refuses
 
-NORM_RATIO = 0.5
 COMPLIES, REFUSES = "complies with harmful requests", "refuses harmful requests"
 HELPS = "helps with harmless requests"
 

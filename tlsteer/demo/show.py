@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from tlsteer.demo.experiment import Study
+from tlsteer.demo.experiment import NORM_RATIO, Study
 
 TITLES = {
     "refusal": "1. From one refused request: a vector against refusing",
@@ -70,7 +70,7 @@ def _example(study: Study) -> Table:
         "The vector makes": ", and ".join(aims),
         "How": f"{len(fit.losses)} steps of gradient descent, loss {fit.losses[0]:.3g} -> {fit.losses[-1]:.3g} nats",
         "Where": f"before layer {fit.vector.site.layer}, at every token, what the residual stream holds along the "
-        f"vector is set to the vector; its norm is {fit.vector.norm:.3g}, at most {study.norm_ratio:g} of the mean "
+        f"vector is set to the vector; its norm is {fit.vector.norm:.3g}, at most {NORM_RATIO:g} of the mean "
         "residual's there",
     }
     table = Table.grid(padding=(0, 2))
