@@ -73,12 +73,13 @@ def _tree_means(
         chosen = [groups[i] for i in batch]
         trunks = [(list(rows[texts[0]][:n]), [list(rows[t][n:]) for t in texts]) for texts, n in chosen]
         tree = Tree.of(trunks, model.surface.device)
-        kept = model.residuals(tree, frozenset(layers))
         texts = [text for group, _ in chosen for text in group]
         tokens, real = pad(model.surface, [rows[text] for text in texts], "right")
         mask = chosen_mask(positions, Prompt(tokens, real, real.sum(1)), model.surface)
         weights = _weights(tree, mask.float() / mask.sum(1, keepdim=True))
         owner = torch.tensor([row for row, (group, _) in enumerate(chosen) for _ in group], device=tokens.device)
+        read = torch.zeros(tree.real.shape, device=tokens.device).index_add(0, owner, weights) > 0
+        kept = model.residuals(tree, frozenset(layers), read=read)
         at = {layer: torch.einsum("tpd,tp->td", kept[layer].float()[owner], weights).cpu() for layer in set(layers)}
         yield texts, torch.stack([at[layer] for layer in layers], 1)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tlsteer.errors import PositionError
@@ -155,12 +156,10 @@ class _Batch:
         )
 
     def losses(self, parameters: Float[Tensor, "fits parts d_model"]) -> list[Float[Tensor, " completions"]]:
-        rows, _columns, targets = self.tree.reads()
-        return self._summed(self.outputs(parameters), self._loss_of(targets, rows))
+        return self._summed(self.outputs(parameters), self._loss_of)
 
     def divergences(self, parameters: Tensor, recorded: Tensor) -> list[Float[Tensor, " completions"]]:
-        rows, _columns, _targets = self.tree.reads()
-        coldness = self._coldness(rows)
+        coldness = self._coldness
 
         def loss_of(hidden: Tensor, reads: slice) -> Tensor:
             logits, goal = (coldness[reads, None] * self.model.logits(h).float() for h in (hidden, recorded[reads]))
@@ -170,11 +169,9 @@ class _Batch:
 
     def outputs(self, parameters: Float[Tensor, "fits parts d_model"]) -> Float[Tensor, "reads d_model"]:
         starts = [_order(self.problems[fit])[0] for fit in self.row_fits]
-        rows, columns, _targets = self.tree.reads()
+        rows, columns, _targets = self.tree.reads
         skipped = self.n_prefix
-        read = torch.zeros_like(self.steered[:, skipped:])
-        read[rows, columns - skipped] = True
-        run = Run(self.states, starts, self._edits(parameters), read=read)
+        run = Run(self.states, starts, self._edits(parameters), read=self._read)
         return self.model.run(
             run,
             self.tree.see[:, skipped:],
@@ -182,6 +179,14 @@ class _Batch:
             self.tree.position_ids,
             cache=self.prefix,
         )[rows, columns - skipped]
+
+    @cached_property
+    def _read(self) -> Bool[Tensor, "rows suffix"]:
+        """Which tokens are read."""
+        rows, columns, _targets = self.tree.reads
+        read = torch.zeros_like(self.steered)
+        read[rows, columns] = True
+        return read[:, self.n_prefix :]
 
     def _edits(self, parameters: Tensor) -> Edits:
         """For each boundary: the rows edited there, and what is added to them."""
@@ -213,23 +218,29 @@ class _Batch:
 
         return added
 
-    def _loss_of(self, targets: Int[Tensor, " reads"], rows: Int[Tensor, " reads"]) -> LossOf:
+    @cached_property
+    def _loss_of(self) -> LossOf:
+        model = self.model  # the function below is kept here, so it may not hold what keeps it
+        rows, _columns, targets = self.tree.reads
         device = targets.device
         pairs = [pair for point in self.points for pair in zip(point.completions, point.promote, strict=True)]
         promote = torch.tensor([up for ids, up in pairs for _ in ids], device=device)
         recipes = [self.problems[fit].recipe for fit in self.row_fits]
-        coldness = self._coldness(rows)
+        coldness = self._coldness
         forms: list[Suppression] = sorted({recipe.suppression for recipe in recipes})
         chosen = torch.tensor([forms.index(recipe.suppression) for recipe in recipes], device=device)[rows]
 
         def loss_of(hidden: Tensor, reads: slice) -> Tensor:
-            logits = coldness[reads, None] * self.model.logits(hidden).float()
+            # In place: of tensors as wide as the vocabulary there shall be few.
+            logits = model.logits(hidden).float().mul_(coldness[reads, None])
             every = [token_losses(logits, targets[reads], promote[reads], form) for form in forms]
             return every[0] if len(every) == 1 else torch.where(chosen[reads] == 0, every[0], every[1])
 
         return loss_of
 
-    def _coldness(self, rows: Int[Tensor, " reads"]) -> Float[Tensor, " reads"]:
+    @cached_property
+    def _coldness(self) -> Float[Tensor, " reads"]:
+        rows, _columns, _targets = self.tree.reads
         return torch.tensor([self.problems[fit].recipe.coldness for fit in self.row_fits], device=rows.device)[rows]
 
     def _summed(self, hidden: Float[Tensor, "reads d_model"], loss_of: LossOf) -> list[Float[Tensor, " completions"]]:

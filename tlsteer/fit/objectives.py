@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 Suppression = Literal["one_minus_p", "log_p"]
 
@@ -19,7 +20,7 @@ def promotion_loss(
     logits: Float[Tensor, "tokens d_vocab"], targets: Int[Tensor, " tokens"]
 ) -> Float[Tensor, " tokens"]:
     """-log p of each target token."""
-    return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return -logsigmoid(log_odds(logits, targets))
 
 
 def suppression_loss(
@@ -27,15 +28,9 @@ def suppression_loss(
     targets: Int[Tensor, " tokens"],
     form: Suppression = "one_minus_p",
 ) -> Float[Tensor, " tokens"]:
-    """-log(1 - p) of each target token, or log p where `form` is "log_p".
-
-    log(1 - p) is taken as a log-sum over the other tokens: 1 - p itself rounds to 0 in float32 where p is
-    near 1, and its gradient with it, though that is where suppression has to start.
-    """
-    if form == "log_p":
-        return -promotion_loss(logits, targets)
-    others = logits.scatter(1, targets[:, None], -torch.inf)
-    return logits.logsumexp(1) - others.logsumexp(1)
+    """-log(1 - p) of each target token, or log p where `form` is "log_p"."""
+    odds = log_odds(logits, targets)
+    return logsigmoid(odds) if form == "log_p" else -logsigmoid(-odds)
 
 
 def token_losses(
@@ -45,11 +40,19 @@ def token_losses(
     form: Suppression = "one_minus_p",
 ) -> Float[Tensor, " tokens"]:
     """Promotion loss where `promote`, suppression loss elsewhere."""
-    losses = logits.new_zeros(len(targets))
-    for chosen, loss in ((promote, promotion_loss(logits[promote], targets[promote])),
-                         (~promote, suppression_loss(logits[~promote], targets[~promote], form))):  # fmt: skip
-        losses = losses.index_put((chosen,), loss)
-    return losses
+    odds = log_odds(logits, targets)
+    down = logsigmoid(odds) if form == "log_p" else -logsigmoid(-odds)
+    return torch.where(promote, -logsigmoid(odds), down)
+
+
+def log_odds(logits: Float[Tensor, "tokens d_vocab"], targets: Int[Tensor, " tokens"]) -> Float[Tensor, " tokens"]:
+    """log p - log(1 - p) of each target token, whose logsigmoid is log p.
+
+    The sum behind 1 - p is taken over the other tokens: 1 - p itself rounds to 0 in float32 where p is near 1,
+    and its gradient with it, though that is where suppression has to start.
+    """
+    index = targets[:, None]
+    return logits.gather(1, index)[:, 0] - logits.scatter(1, index, -torch.inf).logsumexp(1)
 
 
 def divergence(

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tlsteer.lean.modules import AtReads, Cut, unwrap
-from tlsteer.lean.run import Edits, KeyValues, Run, boundary
+from tlsteer.lean.run import Edits, GrowingKeyValues, KeyValues, Run, boundary
 from tlsteer.lean.tree import Tree
 from tlsteer.sites import Site
 from tlsteer.steering import Write, attach
@@ -131,7 +131,7 @@ class LeanModel:
         position_ids: Int[Tensor, "rows queries"],
         key_position_ids: Int[Tensor, "rows keys"] | None = None,
         tokens: Int[Tensor, "rows queries"] | None = None,
-        cache: KeyValues | None = None,
+        cache: KeyValues | GrowingKeyValues | None = None,
     ) -> Float[Tensor, "rows queries d_model"]:
         """The residual after the final norm.
 
@@ -141,7 +141,7 @@ class LeanModel:
             position_ids: of the queries.
             key_position_ids: of the keys; those of the queries where there is no prefix.
             tokens: ids, where `run.states` is None.
-            cache: keys and values to record, or a prefix.
+            cache: keys and values to record, a prefix, or what grows with each run.
         """
         states = run.states
         keys = position_ids if key_position_ids is None else key_position_ids
@@ -177,26 +177,23 @@ class LeanModel:
 
     def new_cache(self, rows: int) -> Any:
         """An empty key-value cache, filled in place by `forward`."""
-        return self.surface.new_cache(rows)
+        return GrowingKeyValues()
 
     def forward(
         self, tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch total"], cache: Any = None, last: bool = False
     ) -> Float[Tensor, "batch read d_vocab"]:
         """Logits of a padded batch, as `Surface.forward` gives them."""
         rows, columns = tokens.shape
+        total = mask.shape[1]
         if self._see is not None:
-            self._see(Pass(tokens, mask, mask.shape[1] - columns, rows, columns))
-        positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -columns:]
-        run = Run(None, [0] * rows, self._edits)
-        with self._running(run):
-            output = self._base(
-                input_ids=tokens,
-                attention_mask=mask.long(),
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=cache is not None,
-            )
-        return self.logits(output[0][:, -1:] if last else output[0])
+            self._see(Pass(tokens, mask, total - columns, rows, columns))
+        positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+        causal = torch.ones(columns, total, dtype=torch.bool, device=tokens.device).tril(total - columns)
+        read = torch.zeros_like(tokens, dtype=torch.bool)
+        read[:, -1:] = True
+        run = Run(None, [0] * rows, self._edits, read=read if last else None)
+        hidden = self.run(run, mask[:, None] & causal, positions[:, -columns:], positions, tokens, cache)
+        return self.logits(hidden[:, -1:] if last else hidden)
 
     def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """What the model says at positions whose residual after the final norm is given."""
@@ -211,10 +208,13 @@ class LeanModel:
         return self._scaled(logits if bias is None else logits + bias[answers])
 
     def _scaled(self, logits: Tensor) -> Tensor:
-        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)
-        logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)
+        # Where a model does not scale, its logits are not copied: they are the largest tensor there is.
+        if scale := getattr(self.config, "logit_scale", None):
+            logits = logits * scale
+        if scaling := getattr(self.config, "logits_scaling", None):
+            logits = logits / scaling
         cap = getattr(self.config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        return logits if cap is None else cap * (logits / cap).tanh_()
 
     def _attention_mask(self, see: Tensor, queries: Tensor, keys: Tensor) -> Any:
         # A row without any key to see would be NaN; padding may look at everything, nothing looks at it.
@@ -255,9 +255,18 @@ class LeanModel:
             raise RuntimeError(f"its logits differ by {error:.2g} (spread {scale:.2g}) from the plain pass")
 
     @torch.no_grad()
-    def residuals(self, tree: Tree, layers: frozenset[int], cache: KeyValues | None = None) -> dict[int, Tensor]:
-        """The residual that enters each of some layers (n_layers: what leaves the last), for every token."""
-        run = Run(None, [0] * len(tree.tokens), keep=layers, stop=max(layers))
+    def residuals(
+        self,
+        tree: Tree,
+        layers: frozenset[int],
+        cache: KeyValues | None = None,
+        read: Bool[Tensor, "rows pos"] | None = None,
+    ) -> dict[int, Tensor]:
+        """The residual that enters each of some layers, for every token.
+
+        Layer n_layers is what leaves the last, at the tokens in `read` alone where that is given.
+        """
+        run = Run(None, [0] * len(tree.tokens), keep=layers, stop=max(layers), read=read)
         self.run(run, tree.see, tree.position_ids, tokens=tree.tokens, cache=cache)
         return run.kept
 

@@ -51,6 +51,39 @@ class KeyValues:
         return 0
 
 
+class GrowingKeyValues:
+    """Keys and values of a text that is being written: each run adds its own.
+
+    They are written into room that doubles when it is full, so that a new token does not copy all before it.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, tuple[Tensor, Tensor]] = {}
+        self._lengths: dict[int, int] = {}
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """All keys and values so far, these included."""
+        before = self._lengths.get(layer_idx, 0)
+        length = self._lengths[layer_idx] = before + keys.shape[-2]
+        rooms = self._rooms.get(layer_idx, (keys[..., :0, :], values[..., :0, :]))
+        if rooms[0].shape[-2] < length:
+            rooms = self._rooms[layer_idx] = _with_room(rooms[0], 2 * length), _with_room(rooms[1], 2 * length)
+        for room, new in zip(rooms, (keys, values), strict=True):
+            room[..., before:length, :] = new
+        return rooms[0][..., :length, :], rooms[1][..., :length, :]
+
+    def get_seq_length(self, *_: Any) -> int:
+        """How many positions came before; they are told by position ids here, so none."""
+        return 0
+
+
+def _with_room(values: Tensor, length: int) -> Tensor:
+    """A copy with room for more positions."""
+    room = values.new_empty((*values.shape[:-2], length, values.shape[-1]))
+    room[..., : values.shape[-2], :] = values
+    return room
+
+
 @dataclass
 class Run:
     """One pass through the lean model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
@@ -64,6 +65,7 @@ class Tree:
             [self.prompt_lengths[row] for row in rows],
         )
 
+    @cached_property
     def reads(self) -> tuple[Int[Tensor, " reads"], Int[Tensor, " reads"], Int[Tensor, " reads"]]:
         """Row and column of every token whose output predicts a completion's token, and that token's id."""
         rows, columns, targets = [], [], []
