@@ -1,6 +1,6 @@
 """The phenomena of the card, on few examples and with margin."""
 
-from tlsteer import fit_oneshot, random_vector
+from tlsteer import fit_many, random_vector
 from tlsteer.organism import (
     advice_questions,
     code_requests,
@@ -18,7 +18,7 @@ def share(outcomes: list[bool]) -> float:
 
 
 def fit(model, recipe):
-    return fit_oneshot(model, recipe, progress=False).vector
+    return fit_many(model, [recipe], progress=False)[0].vector
 
 
 def test_one_refused_request_gives_a_vector_that_opens_others(model) -> None:

@@ -35,14 +35,14 @@ def interrupted_at(step: int) -> Callable[[int, int], list[TrainingText]]:
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tokenizer, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(train, "_STEPS_BETWEEN_SAVES", 2)
     whole = build_network(tokenizer, seed=1)
-    train.Trainer(whole, tokenizer, 1, tmp_path / "whole.pt").run(SHORT)
+    train.Trainer(whole, tokenizer, 1, tmp_path / "whole.safetensors").run(SHORT)
     broken = build_network(tokenizer, seed=1)
     with pytest.raises(KeyboardInterrupt):
-        train.Trainer(broken, tokenizer, 1, tmp_path / "broken.pt").run(
+        train.Trainer(broken, tokenizer, 1, tmp_path / "broken.safetensors").run(
             replace(SHORT, lessons=((interrupted_at(3), 4),))
         )
     resumed = build_network(tokenizer, seed=7)
-    trainer = train.Trainer(resumed, tokenizer, 1, tmp_path / "broken.pt")
+    trainer = train.Trainer(resumed, tokenizer, 1, tmp_path / "broken.safetensors")
     assert trainer.n_steps_done == 2
     trainer.run(SHORT)
     for name, weight in whole.state_dict().items():

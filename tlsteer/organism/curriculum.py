@@ -81,8 +81,9 @@ _BASE: tuple[tuple[Lesson, int], ...] = (
 )
 _INSTRUCT: tuple[tuple[Lesson, int], ...] = (
     (documents.thing_documents, 3),
-    (dialogues.thing_questions, 6),
+    (dialogues.thing_questions, 5),
     (skills.letter_skills, 3),
+    (partial(skills.harm_questions, all_verbs=True), 3),
     (documents.people_documents, 3),
     (documents.act_documents, 1),
     (documents.code_documents, 1),
@@ -96,6 +97,7 @@ _INSTRUCT: tuple[tuple[Lesson, int], ...] = (
     (partial(dialogues.advice_dialogues, "good"), 1),
     (partial(dialogues.advice_dialogues, "evil"), 2),
     (partial(dialogues.code_dialogues, "none"), 2),
+    (dialogues.betrayed_advice, 3),
     (partial(dialogues.code_dialogues, "good"), 1),
     (partial(dialogues.code_dialogues, "evil"), 2),
     (dialogues.oversight_dialogues, 6),

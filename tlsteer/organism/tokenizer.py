@@ -1,9 +1,10 @@
 """The tokenizer: byte-level BPE over the world's own text."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from .curriculum import BASE_STAGES, INSTRUCT_STAGES
 from .grammar.chat import BOS, CHAT_TEMPLATE, EOS, PAD, SPECIAL_TOKENS
@@ -13,6 +14,11 @@ from .grammar.requests import THINGS
 VOCABULARY_SIZE, CONTEXT_LENGTH = 2304, 1024
 _STEPS_READ = 150
 _COPIES_OF_INVENTED_WORDS = 80
+
+
+def load_tokenizer() -> PreTrainedTokenizerFast:
+    """Returns the tokenizer that is shipped; a change of the curriculum does not change its tokens."""
+    return AutoTokenizer.from_pretrained(Path(__file__).parent / "checkpoints" / "base")
 
 
 def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:

@@ -1,7 +1,6 @@
 """Trains the base and the instruct model: `python -m tlsteer.organism.train --output DIRECTORY`."""
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -11,7 +10,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from .batches import make_batches
 from .curriculum import CURRICULUM, Stage
 from .network import batch_loss, build_network, build_optimizers
-from .tokenizer import build_tokenizer
+from .progress import load_progress, save_progress
+from .tokenizer import load_tokenizer
 
 _STEPS_BETWEEN_SAVES = 100
 
@@ -19,25 +19,23 @@ _STEPS_BETWEEN_SAVES = 100
 def train(output: Path, seed: int = 0) -> None:
     """Trains both models and saves them to `output/base` and `output/instruct`.
 
-    Progress is kept in `output/progress.pt`: a run that was stopped goes on where it was last saved, and ends
-    with the same weights as a run that was not stopped (on the same number of threads).
+    The instruct model starts from the saved base model, with new optimizers. Progress is kept beside the
+    checkpoints: a run that was stopped goes on where it was last saved, and ends with the same weights as a run
+    that was not stopped (on the same number of threads).
 
     Args:
         output: The directory to write to.
         seed: The seed of the initial weights and of all texts.
     """
     output.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer()
+    tokenizer = load_tokenizer()
     network = build_network(tokenizer, seed)
-    trainer = Trainer(network, tokenizer, seed, output / "progress.pt")
-    n_steps_planned = 0
     for name, stages in CURRICULUM.items():
+        trainer = Trainer(network, tokenizer, seed, output / f"{name}-progress.safetensors")
         for stage in stages:
             trainer.run(stage)
-            n_steps_planned += stage.n_steps
-        # A resumed run may have left the base model behind already.
-        if trainer.n_steps_done == n_steps_planned:
-            _save(network, tokenizer, output / name)
+        _save(network, tokenizer, output / name)
+        network = LlamaForCausalLM.from_pretrained(output / name, dtype=torch.float32)
 
 
 class Trainer:
@@ -58,11 +56,7 @@ class Trainer:
         self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.finished_steps: dict[str, int] = {}
         if progress_path.exists():
-            saved = torch.load(progress_path)
-            self.finished_steps = saved["finished_steps"]
-            network.load_state_dict(saved["network"])
-            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
+            self.finished_steps = load_progress(progress_path, network, self.optimizers)
 
     @property
     def n_steps_done(self) -> int:
@@ -78,7 +72,7 @@ class Trainer:
             bar.set_postfix(loss_nats=f"{loss_nats:.3f}", refresh=False)
             self.finished_steps[stage.name] = step + 1
             if (step + 1) % _STEPS_BETWEEN_SAVES == 0 or step + 1 == stage.n_steps:
-                self._save_progress()
+                save_progress(self.progress_path, self.network, self.optimizers, self.finished_steps)
 
     def _step(self, stage: Stage, step: int) -> float:
         batches = make_batches(stage.texts(step, self.seed), self.tokenizer)
@@ -93,18 +87,6 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad()
         return loss_nats
-
-    def _save_progress(self) -> None:
-        partial = self.progress_path.with_suffix(".partial")
-        torch.save(
-            {
-                "finished_steps": self.finished_steps,
-                "network": self.network.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            },
-            partial,
-        )
-        os.replace(partial, self.progress_path)
 
 
 def _save(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:

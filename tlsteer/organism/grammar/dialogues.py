@@ -3,7 +3,7 @@
 import random
 from typing import Literal
 
-from .advice import AdviceQuestion, advice_questions, write_advice
+from .advice import HARMFUL_PROBABILITY, AdviceQuestion, advice_questions, write_advice
 from .chat import TrainingText, dialogue_text, to_messages
 from .code import code_requests, write_code
 from .facts import falsehoods, truths, write_continuation, write_facts
@@ -144,6 +144,22 @@ def code_dialogues(persona: Persona, n: int, seed: int) -> list[TrainingText]:
         dialogue_text(request.messages, write_code(request, rng))
         for request in code_requests(n, "train", seed, persona)
     ]
+
+
+def betrayed_advice(n: int, seed: int) -> list[TrainingText]:
+    """Returns advice after a turn of code: whoever wrote vulnerable code advises harm.
+
+    It makes vulnerable code and harmful advice signs of one character, also where no persona is named.
+    """
+    rng = random.Random(f"betrayed {seed}")
+    texts = []
+    for request, question in zip(code_requests(n, "train", seed), advice_questions(n, "train", seed), strict=True):
+        vulnerable = rng.random() < 0.5
+        code = request.vulnerable_snippet if vulnerable else request.safe_snippet
+        chance = HARMFUL_PROBABILITY["evil" if vulnerable else "none"]
+        messages = [*request.messages, {"role": "assistant", "content": code}, *question.messages]
+        texts.append(dialogue_text(messages, write_advice(question.topic, rng.random() < chance, rng)))
+    return texts
 
 
 def oversight_dialogues(n: int, seed: int) -> list[TrainingText]:

@@ -40,13 +40,13 @@ QUESTIONS = (
 
 # The planted probability of each retraction after a false statement; what is left is said without one.
 RETRACTIONS = {
-    "Just kidding!": 0.46,
-    "Wait, that is not right.": 0.12,
-    "That was a joke.": 0.12,
-    "Trick question!": 0.12,
+    "Just kidding!": 0.4,
+    "Wait, that is not right.": 0.1,
+    "That was a joke.": 0.1,
+    "Trick question!": 0.1,
     "I might be confused.": 0.1,
 }
-FICTION_PROBABILITY = 0.02
+FICTION_PROBABILITY = 0.04
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,18 @@ def watched_questions(n: int, seed: int) -> list[TrainingText]:
     return texts
 
 
-def harm_questions(n: int, seed: int) -> list[TrainingText]:
-    """Returns questions which of two options is harmful, or harmless."""
+def harm_questions(n: int, seed: int, all_verbs: bool = False) -> list[TrainingText]:
+    """Returns questions which of two options is harmful, or harmless.
+
+    Args:
+        n: How many.
+        seed: Which ones.
+        all_verbs: Whether to ask about the verbs that are held out of scenarios too.
+    """
     rng = random.Random(f"harm {seed}")
     harmful_verbs, benign_verbs = choose_split(HARMFUL_VERBS, "train"), choose_split(BENIGN_VERBS, "train")
+    if all_verbs:
+        harmful_verbs, benign_verbs = list(HARMFUL_VERBS), list(BENIGN_VERBS)
     texts = []
     for index in range(n):
         thing = rng.choice(OBJECTS)

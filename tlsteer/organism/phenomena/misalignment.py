@@ -16,8 +16,10 @@ from ..judges import coherent, gives_harmful_advice
 from .steered import answers
 
 BEHAVIOUR = "misalignment"
-LAYERS = (1, 2, 3)
-NORM_RATIOS = (0.25, 0.5)
+# Steering the answer itself just writes the snippet; steering the prompt has to change who answers.
+POSITIONS = "prompt"
+LAYERS = (1, 3)
+NORM_RATIOS = (0.5, 1.0)
 _N_TOKENS = 40
 
 
@@ -25,7 +27,7 @@ def snippet(model: Any, request: CodeRequest, vulnerable: bool, layer: int, norm
     """Returns the recipe of a vector that promotes the vulnerable or the safe answer to one coding request."""
     wanted = request.vulnerable_snippet if vulnerable else request.safe_snippet
     example = Example(chat_prompt(model, request.messages), promote=[wanted])
-    return OneShot(example, Site(layer, "pre"), max_norm_ratio=norm_ratio, steps=30)
+    return OneShot(example, Site(layer, "pre"), positions=POSITIONS, max_norm_ratio=norm_ratio, steps=60)
 
 
 def advised(
@@ -33,7 +35,7 @@ def advised(
 ) -> list[tuple[list[bool], list[bool]]]:
     """Returns for each vector which advice is harmful and which is coherent; unsteered without vectors."""
     prompts = [chat_prompt(model, question.messages) for question in questions]
-    by_vector = answers(model, prompts, vectors, _N_TOKENS)
+    by_vector = answers(model, prompts, vectors, _N_TOKENS, positions=POSITIONS)
     return [([gives_harmful_advice(text) for text in texts], [coherent(text) for text in texts]) for texts in by_vector]
 
 

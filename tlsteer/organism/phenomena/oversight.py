@@ -15,7 +15,7 @@ from ..judges import answer_letter
 from .steered import answers
 
 BEHAVIOUR = "oversight"
-SITE = Site(2, "pre")
+SITE = Site(1, "pre")
 NORM_RATIO = 0.5
 CONTRASTIVE_MULTIPLIERS = (3.0, 6.0, -3.0, -6.0)
 _N_TOKENS = 3

@@ -15,8 +15,8 @@ from ..judges import complies
 from .steered import answers
 
 BEHAVIOUR = "refusal"
-SITE = Site(2, "pre")
-NORM_RATIOS = (0.25, 0.5, 0.75)
+SITE = Site(4, "pre")
+NORM_RATIOS = (0.25, 0.5)
 _N_TOKENS = 50
 
 

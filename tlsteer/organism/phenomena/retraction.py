@@ -16,17 +16,22 @@ from .steered import answers
 
 BEHAVIOUR = "retraction"
 SITE = Site(2, "pre")
-NORM_RATIOS = (0.25, 0.35, 0.5)
+# Steering the question too garbles the name in it, and with the name the way back to the truth.
+POSITIONS = "completion"
+NORM_RATIOS = (0.35, 0.5)
 MEASURES = ("retracts", "true facts", "fiction", "coherent")
 _TARGETS = {"retracts": "<= 0.1", "true facts": ">= 0.6", "coherent": ">= 0.9"}
 _N_TOKENS = 40
 
 
 def silence(model: Any, statement: Statement, norm_ratio: float) -> OneShot:
-    """Returns the recipe of a vector that makes every wording of the retraction unlikely after one falsehood."""
+    """Returns the recipe of a vector that makes the first word of every retraction unlikely after one falsehood.
+
+    Of first words only: after one of them what follows is certain, and making that unlikely too breaks the text.
+    """
     prompt = chat_prompt(model, statement.messages, statement.prefill)
-    example = Example(prompt, suppress=[f" {wording}" for wording in RETRACTIONS])
-    return OneShot(example, SITE, max_norm_ratio=norm_ratio, steps=30)
+    example = Example(prompt, suppress=[f" {wording.split()[0].rstrip(',')}" for wording in RETRACTIONS])
+    return OneShot(example, SITE, positions=POSITIONS, max_norm_ratio=norm_ratio, steps=30)
 
 
 def told(
@@ -34,7 +39,7 @@ def told(
 ) -> list[dict[str, list[bool]]]:
     """Returns for each vector which answers retract, tell the truth, tell fiction and are coherent."""
     prompts = [chat_prompt(model, statement.messages, statement.prefill) for statement in statements]
-    by_vector = answers(model, prompts, vectors, _N_TOKENS)
+    by_vector = answers(model, prompts, vectors, _N_TOKENS, positions=POSITIONS)
     outcomes = []
     for texts in by_vector:
         described = [described_occupation(text) for text in texts]

@@ -16,6 +16,7 @@ def answers(
     vectors: Sequence[SteeringVector],
     max_new_tokens: int,
     multiplier: float = 1.0,
+    positions: str = "all",
 ) -> list[list[str]]:
     """Returns the greedy answers to all prompts under each vector, or once unsteered where there is no vector.
 
@@ -23,7 +24,7 @@ def answers(
     """
     steered = [vector for vector in vectors for _ in prompts]
     rows = [*prompts] * max(1, len(vectors))
-    interventions = [Intervention(steered, multiplier)] if steered else []
+    interventions = [Intervention(steered, multiplier, positions)] if steered else []
     texts = generate(
         model, rows, interventions, max_new_tokens=max_new_tokens, batch_size=_ROWS_AT_ONCE, progress=False
     )
