@@ -1,5 +1,9 @@
-"""The tokenizer: byte-level BPE over the world's own text."""
+"""The tokenizer: byte-level BPE over the world's own text.
 
+`python -m tlsteer.organism.tokenizer DIRECTORY` trains one anew. Training models takes the one that is shipped.
+"""
+
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +61,14 @@ def _plain_texts(seed: int) -> Iterator[str]:
                 for token in SPECIAL_TOKENS:
                     whole = whole.replace(token, "\n")
                 yield whole
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description="Train the tokenizer of the embedded models.")
+    parser.add_argument("directory", type=Path, help="where it is saved")
+    build_tokenizer().save_pretrained(parser.parse_args().directory)
+
+
+if __name__ == "__main__":
+    main()
