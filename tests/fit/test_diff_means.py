@@ -38,7 +38,7 @@ def by_hand(model, pairs, site, choose):
         (slice(1, None), lambda r: r[1:]),
         (slice(-2, -1), lambda r: r[max(len(r) - 2, 0) : -1]),
     ],
-    ids=str,
+    ids=["last", "last three", "all", "but the first", "the last but one"],
 )
 @pytest.mark.parametrize("site", [ts.Site(2), ts.Site(1, "mid"), ts.Site(3, "post")], ids=str)
 def test_the_vector_is_the_difference_of_the_mean_residuals(model, site, positions, choose):
