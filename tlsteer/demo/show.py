@@ -39,7 +39,7 @@ def show_study(console: Console, study: Study) -> None:
     console.print(
         f"{JUDGED[study.name]} In brackets: 95% interval over the n inputs. Random vector: of the same norm, another "
         f"direction for each input. Other examples: {_n_others(study)} vectors from one other example each; median "
-        "(lowest to highest).\n",
+        "(lowest-highest).\n",
         style="dim",
     )
     console.print(_texts(study))
@@ -84,13 +84,13 @@ def _rates(study: Study) -> Table:
     for measure, rows in study.at_one.groupby("measure", sort=False):
         cells = [_cell(rows[rows["condition"] == condition].iloc[0]) for condition in CONDITIONS]
         others = study.others.loc[study.others["measure"] == measure, "value"]
-        spread = f"{others.median():.0%} ({others.min():.0%} to {others.max():.0%})"
+        spread = f"{others.median():.0%} ({100 * others.min():.0f}-{100 * others.max():.0f})"
         table.add_row(str(measure), str(rows["n"].iloc[0]), *cells, spread)
     return table
 
 
 def _cell(row: pd.Series) -> str:
-    return f"{row['value']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+    return f"{row['value']:.0%} [{100 * row['low']:.0f}-{100 * row['high']:.0f}]"
 
 
 def _n_others(study: Study) -> int:
