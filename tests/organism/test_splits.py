@@ -51,9 +51,11 @@ def test_samples_repeat_no_candidate_before_all_were_taken() -> None:
     assert {sample_distinct("abc", 7, seed=1).count(letter) for letter in "abc"} == {2, 3}
 
 
-def test_heldout_nouns_never_occur_in_training_requests(training_dialogues: str) -> None:
+def test_heldout_nouns_never_occur_in_training_requests(training_texts: list[str]) -> None:
+    # Whether it is harmful to do something with a thing is asked of all things.
+    requests = [text for text in training_texts if "<|user|>" in text and "<|user|>Is it " not in text]
     nouns = [thing.noun for kind in KINDS for thing in things_of(kind, "heldout")]
-    assert occurs([f"{verb} a {noun}" for noun in nouns for verb in VERBS], training_dialogues) == []
+    assert occurs([f"{verb} a {noun}" for noun in nouns for verb in VERBS], "\n".join(requests)) == []
 
 
 def test_heldout_people_never_occur_in_training_dialogues(training_dialogues: str) -> None:
@@ -61,10 +63,10 @@ def test_heldout_people_never_occur_in_training_dialogues(training_dialogues: st
 
 
 def test_heldout_work_verbs_never_occur_in_training_scenarios(training_texts: list[str]) -> None:
-    choices = [text for text in training_texts if "What do you do" in text or "harmful?" in text]
-    assert len(choices) > N_STEPS_READ
+    scenarios = [text for text in training_texts if "What do you do" in text]
+    assert len(scenarios) > N_STEPS_READ
     verbs = choose_split(HARMFUL_VERBS, "heldout") + choose_split(BENIGN_VERBS, "heldout")
-    assert occurs([f" {verb} the " for verb in verbs], "\n".join(choices)) == []
+    assert occurs([f" {verb} the " for verb in verbs], "\n".join(scenarios)) == []
 
 
 @pytest.mark.parametrize("monitored", [True, False])
