@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tlsteer.data import ContrastPair, data_hash
-from tlsteer.errors import DataError
+from tlsteer.errors import DataError, SiteError
 from tlsteer.fit.estimators import diff_means, lat, logistic, mean_centred, pca
 from tlsteer.fit.provenance import made_on
 from tlsteer.positions import Positions, check_positions, last
@@ -86,8 +86,9 @@ def fit_contrastive(
     """
     if estimator not in get_args(Estimator):
         raise DataError(f"estimator {estimator!r} is unknown; use one of {', '.join(get_args(Estimator))}")
-    if not pairs:
-        raise DataError("give at least one ContrastPair")
+    wrong = [type(pair).__name__ for pair in pairs if not isinstance(pair, ContrastPair)]
+    if wrong or not pairs:
+        raise DataError(f"give at least one ContrastPair, and nothing else; got {wrong[0] if wrong else 'none'}")
     if estimator == "lat" and len(pairs) < 2:
         raise DataError('"lat" needs at least 2 pairs, got 1; use "diff_means" for one')
     if background is not None and estimator != "mean_centred":
@@ -96,6 +97,8 @@ def fit_contrastive(
     surface = Surface(model)
     places: Sequence[Place] = [site] if isinstance(site, Site | int | str) else site
     sites = [Site.of(place).resolve(surface.n_layers) for place in places]
+    if not sites:
+        raise SiteError("give at least one site")
     rows = encode_prompts(surface, [p.positive for p in pairs] + [p.negative for p in pairs])
     rows += [] if background is None else encode_prompts(surface, background)
     means = mean_residuals(surface, rows, sites, positions, batch_size, progress)
