@@ -5,9 +5,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsteer.fit.objectives import promotion_loss, suppression_loss, token_losses
+from tlsteer.fit.objectives import token_losses
 
 seeds = st.integers(0, 1000)
+
+
+def promotion_loss(logits, targets):
+    return token_losses(logits, targets, torch.ones_like(targets, dtype=torch.bool))
+
+
+def suppression_loss(logits, targets, form="one_minus_p"):
+    return token_losses(logits, targets, torch.zeros_like(targets, dtype=torch.bool), form)
 
 
 def logits_with(log_odds, seed=0, n=11):

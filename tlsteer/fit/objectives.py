@@ -16,30 +16,13 @@ from torch.nn.functional import logsigmoid
 Suppression = Literal["one_minus_p", "log_p"]
 
 
-def promotion_loss(
-    logits: Float[Tensor, "tokens d_vocab"], targets: Int[Tensor, " tokens"]
-) -> Float[Tensor, " tokens"]:
-    """-log p of each target token."""
-    return -logsigmoid(log_odds(logits, targets))
-
-
-def suppression_loss(
-    logits: Float[Tensor, "tokens d_vocab"],
-    targets: Int[Tensor, " tokens"],
-    form: Suppression = "one_minus_p",
-) -> Float[Tensor, " tokens"]:
-    """-log(1 - p) of each target token, or log p where `form` is "log_p"."""
-    odds = log_odds(logits, targets)
-    return logsigmoid(odds) if form == "log_p" else -logsigmoid(-odds)
-
-
 def token_losses(
     logits: Float[Tensor, "tokens d_vocab"],
     targets: Int[Tensor, " tokens"],
     promote: Bool[Tensor, " tokens"],
     form: Suppression = "one_minus_p",
 ) -> Float[Tensor, " tokens"]:
-    """Promotion loss where `promote`, suppression loss elsewhere."""
+    """-log p of each target token where `promote`; elsewhere -log(1 - p), or log p where `form` is "log_p"."""
     odds = log_odds(logits, targets)
     down = logsigmoid(odds) if form == "log_p" else -logsigmoid(-odds)
     return torch.where(promote, -logsigmoid(odds), down)

@@ -58,11 +58,6 @@ class Trainer:
         if progress_path.exists():
             self.finished_steps = load_progress(progress_path, network, self.optimizers)
 
-    @property
-    def n_steps_done(self) -> int:
-        """How many steps of all stages are done."""
-        return sum(self.finished_steps.values())
-
     def run(self, stage: Stage) -> None:
         """Runs what is left of a stage."""
         first = self.finished_steps.get(stage.name, 0)
