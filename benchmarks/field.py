@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 Hook = Callable[..., Tensor]
+# The loss of a completion, given scaled logits at all positions, its ids, the length of its prompt and whether it is
+# promoted.
+LossOf = Callable[[Tensor, list[int], int, bool], Tensor]
 
 
 def adding(vector: Tensor) -> Hook:
@@ -29,6 +32,7 @@ def optimised_vector(
     completions: Sequence[tuple[list[int], bool]],
     start: Tensor,
     steps: int,
+    loss_of: LossOf,
     learning_rate: float = 0.1,
     coldness: float = 0.7,
 ) -> tuple[list[float], Tensor]:
@@ -36,6 +40,7 @@ def optimised_vector(
 
     Args:
         completions: ids, and whether their probability shall rise.
+        loss_of: the loss of a completion.
     """
     vector = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([vector], lr=learning_rate)
@@ -47,14 +52,29 @@ def optimised_vector(
             tokens = torch.tensor([prompt + ids], device=vector.device)
             with bridge.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", adding(vector))]):
                 logits = bridge(tokens)
-            logprobs = (coldness * logits[0, len(prompt) - 1 : -1].float()).log_softmax(-1)
-            own = logprobs.gather(1, tokens[0, len(prompt) :, None])
-            loss = -(own if promote else torch.log1p(-own.exp())).sum()
+            loss = loss_of(coldness * logits[0].float(), ids, len(prompt), promote)
             loss.backward()
             total += loss.item()
         optimiser.step()
         history.append(total)
     return history, vector.detach()
+
+
+def as_published(logits: Tensor, ids: list[int], n_prompt: int, promote: bool) -> Tensor:
+    """The loss of a completion as published code takes it: probabilities at every position, then token by token."""
+    probabilities = logits.softmax(-1)
+    loss = torch.zeros((), device=logits.device)
+    for place, token in enumerate(ids, n_prompt - 1):
+        own = probabilities[place, token]
+        loss = loss - (own if promote else 1 - own).log()
+    return loss
+
+
+def at_the_completion(logits: Tensor, ids: list[int], n_prompt: int, promote: bool) -> Tensor:
+    """The same with no work at other positions, all tokens at once: less than code in use does."""
+    logprobs = logits[n_prompt - 1 : -1].log_softmax(-1)
+    own = logprobs.gather(1, torch.tensor(ids, device=logits.device)[:, None])
+    return -(own if promote else torch.log1p(-own.exp())).sum()
 
 
 @torch.no_grad()

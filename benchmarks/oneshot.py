@@ -51,10 +51,10 @@ def contest(
     def ours() -> Any:
         return fit_many(lab.steered, recipes, progress=False)
 
-    def loop(trainable: bool) -> Callable[[], Any]:
+    def loop(trainable: bool, loss_of: field.LossOf) -> Callable[[], Any]:
         def run() -> Any:
             lab.rival_bridge.requires_grad_(trainable)
-            return [one_by_one(lab, tasks[number], steps) for number in sample]
+            return [one_by_one(lab, tasks[number], steps, loss_of) for number in sample]
 
         return run
 
@@ -70,8 +70,10 @@ def contest(
         size if share == 1 else f"{size}; loops timed on {len(sample)} of {len(tasks)}",
         ours,
         [
-            Rival("plain loop", loop(True), agrees, goals[0], share),
-            Rival("plain loop, frozen parameters", loop(False), agrees, goals[1], share),
+            Rival("plain loop", loop(True, field.as_published), agrees, goals[0], share),
+            Rival("plain loop, frozen parameters", loop(False, field.as_published), agrees, goals[1], share),
+            Rival("leaner loop", loop(True, field.at_the_completion), agrees, None, share),
+            Rival("leaner loop, frozen parameters", loop(False, field.at_the_completion), agrees, None, share),
         ],
         floor.optimisation(
             lab,
@@ -84,8 +86,9 @@ def contest(
     )
 
 
-def one_by_one(lab: Lab, task: Task, steps: int) -> tuple[list[float], Any]:
+def one_by_one(lab: Lab, task: Task, steps: int, loss_of: field.LossOf = field.as_published) -> tuple[list[float], Any]:
     texts = [*((one, True) for one in task.example.promote), *((one, False) for one in task.example.suppress)]
     completions = [(lab.ids(one), promote) for one, promote in texts]
     start = random_on_sphere(lab.d_model, 1.0, task.seed).to(lab.device)
-    return field.optimised_vector(lab.rival_bridge, task.layer, lab.ids(task.example.prompt), completions, start, steps)
+    prompt = lab.ids(task.example.prompt)
+    return field.optimised_vector(lab.rival_bridge, task.layer, prompt, completions, start, steps, loss_of)

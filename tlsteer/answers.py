@@ -112,14 +112,14 @@ def _fast(
     """For each vector, from its own layer and the first steered token on."""
     batch = _Prompts.of(model, prompts, positions, frozenset(boundary(write.site)[0] for write in writes))
     answers = answers.to(batch.tokens.device)
-    unsteered = model.answer_logits(batch.last, answers)
+    unsteered = model.head.answer_logits(batch.last, answers)
     steered = [multiplier for multiplier in multipliers if multiplier]
     for write in writes:
         logits = unsteered.expand(len(multipliers), *unsteered.shape).clone()
         if steered:
             strengths = torch.tensor(steered, device=batch.tokens.device)
             hidden = torch.cat(list(batch.steered(model, write, strengths, max_batch_tokens)))
-            found = torch.stack([model.answer_logits(one, answers) for one in hidden])
+            found = torch.stack([model.head.answer_logits(one, answers) for one in hidden])
             logits[torch.tensor([bool(multiplier) for multiplier in multipliers])] = found
         yield logits.float().cpu()
 

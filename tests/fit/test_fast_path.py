@@ -14,7 +14,7 @@ from tlsteer.fit import Noise, OneShot, fit_many
 from tlsteer.fit.fast import FastLosses
 from tlsteer.fit.plain import PlainLosses
 from tlsteer.fit.problem import Problem
-from tlsteer.lean import CannotCut, lean_model
+from tlsteer.lean import CannotCut, LeanModel, lean_model
 from tlsteer.sites import Site
 from tlsteer.surface import Surface
 
@@ -76,6 +76,25 @@ def test_many_fits_equal_fits_one_by_one_and_on_the_plain_path(kind):
             assert fit.stopped == alone.stopped
             assert fit.losses == pytest.approx(alone.losses, rel=1e-5, abs=1e-5)
             torch.testing.assert_close(fit.vector.tensor, alone.vector.tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_what_comes_before_the_sites_is_computed_once_for_each_text(monkeypatch):
+    model = small_models.loaded("gpt2")
+    swapped = ts.Example(ONE.prompt, promote=ONE.suppress, suppress=ONE.promote)
+    recipes = [OneShot(example, layer, steps=3) for example in (ONE, swapped) for layer in (1, 3)]
+    plain = fit_many(model, recipes, engine="plain", progress=False)
+    n_texts, residuals = [], LeanModel.residuals
+
+    def counted(self, tree, *args, **options):
+        n_texts.append(len(tree.tokens))
+        return residuals(self, tree, *args, **options)
+
+    monkeypatch.setattr(LeanModel, "residuals", counted)
+    fits = fit_many(model, recipes, progress=False)
+    assert n_texts == [1]
+    for fit, expected in zip(fits, plain, strict=True):
+        assert fit.losses == pytest.approx(expected.losses, rel=1e-5)
+        torch.testing.assert_close(fit.vector.tensor, expected.vector.tensor, atol=1e-5, rtol=1e-5)
 
 
 def test_fits_of_unequal_length_leave_without_disturbing_the_others():

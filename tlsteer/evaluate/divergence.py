@@ -200,9 +200,9 @@ def _compare(
     parts = []
     for first in range(0, len(targets), step):
         some = slice(first, first + step)
-        before = _Before.of(model.logits(unsteered[some]), targets[some])
+        before = _Before.of(model.head.logits(unsteered[some]), targets[some])
         # At multiplier 0 the very same residual is read.
-        parts.append([before.effects(None if one is unsteered else model.logits(one[some])) for one in steered])
+        parts.append([before.effects(None if one is unsteered else model.head.logits(one[some])) for one in steered])
     return torch.stack([torch.cat(pieces, 1) for pieces in zip(*parts, strict=True)], 1)
 
 

@@ -16,7 +16,7 @@ Engine = Literal["auto", "plain"]
 MAX_BATCH_TOKENS = 4096
 # Entries of the residual stream run at once. More of them are no faster: a processor is busy with these, a GPU with
 # those. Memory grows with them (about 40 bytes an entry and layer).
-_ENTRIES_ON_CPU, _ENTRIES_ON_GPU = 2**20, 2**25
+_ENTRIES_ON_CPU, _ENTRIES_ON_GPU = 2**19, 2**25
 
 
 def cut_model(surface: Surface, engine: Engine) -> LeanModel | None:

@@ -21,11 +21,14 @@ from torch import Tensor
 from tlsteer.errors import PositionError
 from tlsteer.fit.objectives import Suppression, divergence, token_losses
 from tlsteer.fit.problem import Datapoint, Problem, parts
-from tlsteer.fit.reads import LossOf, read_losses
+from tlsteer.fit.reads import read_losses
+from tlsteer.fit.recipe import OneShot
 from tlsteer.lean import KeyValues, LeanModel, Run, Tree, boundary
 from tlsteer.lean.run import Edits
 from tlsteer.operations import edit
 from tlsteer.positions import Prompt, resolve
+
+_FORMS: tuple[Suppression, Suppression] = ("one_minus_p", "log_p")
 
 
 class FastLosses:
@@ -119,21 +122,28 @@ class _Batch:
     def of(cls, model: LeanModel, problems: dict[int, Problem]) -> _Batch:
         row_fits = [fit for fit, problem in problems.items() for _ in problem.datapoints]
         points = [point for problem in problems.values() for point in problem.datapoints]
-        # What a completion's last token does to the model is read nowhere.
-        rows = [(point.prompt, [ids[:-1] for ids in point.completions]) for point in points]
-        tree = Tree.of(rows, model.surface.device)
+        # Fits of one example differ in layer, seed or cap, and those that swap what is promoted in the order of their
+        # completions: residuals are computed once for each distinct text.
+        orders = [sorted(range(len(point.completions)), key=point.completions.__getitem__) for point in points]
+        texts = [_text(point, order) for point, order in zip(points, orders, strict=True)]
+        place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        source = [place[text] for text in texts]
+        distinct = Tree.of(list(place), model.surface.device)
+        tree = distinct.rows(source)
+        for spans, order in zip(tree.spans, orders, strict=True):
+            spans[:] = [spans[order.index(number)] for number in range(len(order))]
         steered = _steered(model, tree, [problems[fit] for fit in row_fits])
         # Up to the first steered token of any row nothing changes, at any layer.
         n_prefix = int(steered.any(0).long().argmax())
         prefix = KeyValues(record=True) if n_prefix else None
         starts = [_order(problems[fit])[0] for fit in row_fits]
         deepest = model.n_layers if n_prefix else max(starts)
-        kept = model.residuals(tree, frozenset([*starts, deepest]), prefix)
-        states = torch.stack([kept[start][row, n_prefix:] for row, start in enumerate(starts)])
+        kept = model.residuals(distinct, frozenset([*starts, deepest]), prefix)
+        states = torch.stack([kept[start][row, n_prefix:] for row, start in zip(source, starts, strict=True)])
         if prefix is not None:
             least = min(starts)
             layers = {
-                layer: (keys[:, :, :n_prefix].clone(), values[:, :, :n_prefix].clone())
+                layer: (keys[source, :, :n_prefix], values[source, :, :n_prefix])
                 for layer, (keys, values) in prefix.layers.items()
                 if layer >= least
             }
@@ -158,16 +168,19 @@ class _Batch:
         )
 
     def losses(self, parameters: Float[Tensor, "fits parts d_model"]) -> list[Float[Tensor, " completions"]]:
-        return self._summed(self.outputs(parameters), self._loss_of)
+        _rows, _columns, targets = self._reads
+        odds = self.model.head.log_odds(self.outputs(parameters), targets, self._coldness)
+        every = [token_losses(odds, self._promote, form) for form in _FORMS]
+        return self._summed(torch.where(self._in_first_form, *every))
 
     def divergences(self, parameters: Tensor, recorded: Tensor) -> list[Float[Tensor, " completions"]]:
         coldness = self._coldness
 
         def loss_of(hidden: Tensor, reads: slice) -> Tensor:
-            logits, goal = (coldness[reads, None] * self.model.logits(h).float() for h in (hidden, recorded[reads]))
-            return divergence(logits, goal)
+            both = (self.model.head.logits(h).float() for h in (hidden, recorded[reads]))
+            return divergence(*(coldness[reads, None] * logits for logits in both))
 
-        return self._summed(self.outputs(parameters), loss_of)
+        return self._summed(read_losses(self.outputs(parameters), loss_of, self.model.surface.model.cfg.d_vocab))
 
     def outputs(self, parameters: Float[Tensor, "fits parts d_model"]) -> Float[Tensor, "reads d_model"]:
         starts = [_order(self.problems[fit])[0] for fit in self.row_fits]
@@ -233,36 +246,38 @@ class _Batch:
         return added
 
     @cached_property
-    def _loss_of(self) -> LossOf:
-        model = self.model  # the function below is kept here, so it may not hold what keeps it
-        rows, _columns, targets = self._reads
-        device = targets.device
+    def _promote(self) -> Bool[Tensor, " reads"]:
+        """Whether a read's token shall rise."""
         pairs = [pair for point in self.points for pair in zip(point.completions, point.promote, strict=True)]
-        promote = torch.tensor([up for ids, up in pairs for _ in ids], device=device)
-        recipes = [self.problems[fit].recipe for fit in self.row_fits]
-        coldness = self._coldness
-        forms: list[Suppression] = sorted({recipe.suppression for recipe in recipes})
-        chosen = torch.tensor([forms.index(recipe.suppression) for recipe in recipes], device=device)[rows]
-
-        def loss_of(hidden: Tensor, reads: slice) -> Tensor:
-            # In place: of tensors as wide as the vocabulary there shall be few.
-            logits = model.logits(hidden).float().mul_(coldness[reads, None])
-            every = [token_losses(logits, targets[reads], promote[reads], form) for form in forms]
-            return every[0] if len(every) == 1 else torch.where(chosen[reads] == 0, every[0], every[1])
-
-        return loss_of
+        return torch.tensor([up for ids, up in pairs for _ in ids], device=self.tree.tokens.device)
 
     @cached_property
     def _coldness(self) -> Float[Tensor, " reads"]:
-        rows, _columns, _targets = self._reads
-        return torch.tensor([self.problems[fit].recipe.coldness for fit in self.row_fits], device=rows.device)[rows]
+        return self._by_read([recipe.coldness for recipe in self._recipes])
 
-    def _summed(self, hidden: Float[Tensor, "reads d_model"], loss_of: LossOf) -> list[Float[Tensor, " completions"]]:
+    @cached_property
+    def _in_first_form(self) -> Bool[Tensor, " reads"]:
+        """Whether suppression has the first of its forms."""
+        return self._by_read([recipe.suppression == _FORMS[0] for recipe in self._recipes])
+
+    @property
+    def _recipes(self) -> list[OneShot]:
+        return [self.problems[fit].recipe for fit in self.row_fits]
+
+    def _by_read(self, by_row: list[Any]) -> Tensor:
+        rows, _columns, _targets = self._reads
+        return torch.tensor(by_row, device=rows.device)[rows]
+
+    def _summed(self, tokens: Float[Tensor, " reads"]) -> list[Float[Tensor, " completions"]]:
         """Losses at reads, summed by completion and listed by fit."""
-        tokens = read_losses(hidden, loss_of, self.model.surface.model.cfg.d_vocab)
         lengths = [len(ids) for point in self.points for ids in point.completions]
         by_completion = torch.stack([piece.sum() for piece in tokens.split(lengths)])
         return list(by_completion.split([problem.n_completions for problem in self.problems.values()]))
+
+
+def _text(point: Datapoint, order: list[int]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """A prompt and its completions but for their last tokens: what these do to the model is read nowhere."""
+    return tuple(point.prompt), tuple(tuple(point.completions[number][:-1]) for number in order)
 
 
 def _steered(model: LeanModel, tree: Tree, problems: Sequence[Problem]) -> Bool[Tensor, "rows pos"]:

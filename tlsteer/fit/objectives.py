@@ -17,13 +17,13 @@ Suppression = Literal["one_minus_p", "log_p"]
 
 
 def token_losses(
-    logits: Float[Tensor, "tokens d_vocab"],
-    targets: Int[Tensor, " tokens"],
-    promote: Bool[Tensor, " tokens"],
-    form: Suppression = "one_minus_p",
+    odds: Float[Tensor, " tokens"], promote: Bool[Tensor, " tokens"], form: Suppression = "one_minus_p"
 ) -> Float[Tensor, " tokens"]:
-    """-log p of each target token where `promote`; elsewhere -log(1 - p), or log p where `form` is "log_p"."""
-    odds = log_odds(logits, targets)
+    """-log p of each target token where `promote`; elsewhere -log(1 - p), or log p where `form` is "log_p".
+
+    Args:
+        odds: log p - log(1 - p) of each target token.
+    """
     down = logsigmoid(odds) if form == "log_p" else -logsigmoid(-odds)
     return torch.where(promote, -logsigmoid(odds), down)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tlsteer.fit.objectives import divergence, token_losses
+from tlsteer.fit.objectives import divergence, log_odds, token_losses
 from tlsteer.fit.problem import Problem, parts
 from tlsteer.steering import Write, attach
 from tlsteer.surface import Surface
@@ -64,7 +64,8 @@ class PlainLosses:
         for logits, (ids, promote) in zip(self._logits(problem, parameters), pairs, strict=True):
             targets = torch.tensor(ids, device=logits.device)
             up = torch.full_like(targets, promote, dtype=torch.bool)
-            losses.append(token_losses(recipe.coldness * logits, targets, up, recipe.suppression).sum())
+            odds = log_odds(recipe.coldness * logits, targets)
+            losses.append(token_losses(odds, up, recipe.suppression).sum())
         return torch.stack(losses)
 
     def _logits(

@@ -20,14 +20,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tlsteer.lean.modules import AtReads, Cut, unwrap
+from tlsteer.lean.head import Head
+from tlsteer.lean.modules import Cut, run_at_reads, unwrap
 from tlsteer.lean.run import Edits, GrowingKeyValues, KeyValues, Run, boundary
 from tlsteer.lean.tree import Tree
 from tlsteer.sites import Site
 from tlsteer.steering import Write, attach
 from tlsteer.surface import Edit, Pass, Surface
-
-_VOCABULARY_AT_ONCE = 2048
 
 
 class CannotCut(Exception):
@@ -84,11 +83,10 @@ class LeanModel:
         for layer, block in enumerate(stacks[0]):
             self._watch_attention(layer, twins)
             stacks[0][layer] = Cut(self._current, layer, layer == self.n_layers - 1, block)
-        last = stacks[0][-1].get_submodule("block")
-        mlp = getattr(last, "mlp", None)
-        if isinstance(mlp, nn.Module):
-            last.mlp = AtReads(self._current, mlp)
-        self._head = self._top.get_output_embeddings()
+        for part in ("attn.q", "attn.o", "mlp"):
+            if (twin := self._twin(f"blocks.{self.n_layers - 1}.{part}.hook_in", twins)) is not None:
+                run_at_reads(self._current, twin)
+        self.head = Head.of(self._top.get_output_embeddings(), self.config)
 
     def _current(self) -> Run | None:
         return self._run
@@ -106,13 +104,17 @@ class LeanModel:
         """How many blocks there are."""
         return self.surface.n_layers
 
+    def _twin(self, hook: str, twins: dict[int, nn.Module]) -> nn.Module | None:
+        """The unwrapped module that a hook point belongs to, where this view has one."""
+        model = self.surface.model
+        if hook not in model.hook_dict:
+            return None
+        component = model.get_submodule(model.hook_dict[hook].name.rpartition(".")[0])
+        return twins.get(id(getattr(component, "original_component", component)))
+
     def _watch_attention(self, layer: int, twins: dict[int, nn.Module]) -> None:
         """Mid is written where what attention adds leaves its module."""
-        name = f"blocks.{layer}.hook_attn_out"
-        if name not in self.surface.model.hook_dict:
-            return
-        component = self.surface.model.get_submodule(self.surface.model.hook_dict[name].name.rpartition(".")[0])
-        twin = twins.get(id(getattr(component, "original_component", component)))
+        twin = self._twin(f"blocks.{layer}.hook_attn_out", twins)
         if twin is None:
             return
 
@@ -196,41 +198,12 @@ class LeanModel:
         run = Run(None, [0] * rows, self._edits, read=read if last else None)
         hidden = self.run(run, mask[:, None] & causal, positions[:, -columns:], positions, tokens, cache)
         # A slice of one column is strided, and would be multiplied by a copy of the unembedding for each row.
-        return self.logits(hidden[:, -1].contiguous())[:, None] if last else self.logits(hidden)
-
-    def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
-        """What the model says at positions whose residual after the final norm is given."""
-        head = self._head
-        if not hidden.is_cpu or head.weight.shape[0] <= _VOCABULARY_AT_ONCE:
-            return self._scaled(head(hidden))
-        # A part of the unembedding that stays in the processor's cache is multiplied up to 1.5 times as fast.
-        bias = getattr(head, "bias", None)
-        weights = head.weight.split(_VOCABULARY_AT_ONCE)
-        biases = [None] * len(weights) if bias is None else bias.split(_VOCABULARY_AT_ONCE)
-        parts = [nn.functional.linear(hidden, *part) for part in zip(weights, biases, strict=True)]
-        return self._scaled(torch.cat(parts, -1))
-
-    def answer_logits(
-        self, hidden: Float[Tensor, "prompt d_model"], answers: Int[Tensor, "prompt answer"]
-    ) -> Float[Tensor, "prompt answer"]:
-        """The logits of some tokens alone, other ones for each prompt, without those of the whole vocabulary."""
-        logits = torch.einsum("pd,pad->pa", hidden, self._head.weight[answers])
-        bias = getattr(self._head, "bias", None)
-        return self._scaled(logits if bias is None else logits + bias[answers])
-
-    def _scaled(self, logits: Tensor) -> Tensor:
-        # Where a model does not scale, its logits are not copied: they are the largest tensor there is.
-        if scale := getattr(self.config, "logit_scale", None):
-            logits = logits * scale
-        if scaling := getattr(self.config, "logits_scaling", None):
-            logits = logits / scaling
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * (logits / cap).tanh_()
+        return self.head.logits(hidden[:, -1].contiguous())[:, None] if last else self.head.logits(hidden)
 
     def _attention_mask(self, see: Tensor, queries: Tensor, keys: Tensor) -> Any:
         # A row without any key to see would be NaN; padding may look at everything, nothing looks at it.
         see = see | ~see.any(-1, keepdim=True)
-        dtype = self._head.weight.dtype
+        dtype = self.head.weight.dtype
         least = torch.finfo(dtype).min
         near = queries[:, :, None] - keys[:, None, :] < (self._masks.get("sliding_attention") or 2**62)
         masks = {
@@ -252,9 +225,10 @@ class LeanModel:
         states = self.residuals(tree, frozenset([layer]))[layer]
         vector = vector * (states[0].float().norm(dim=-1).mean() / vector.norm())
         added = vector[:, None].to(states.dtype)
-        run = Run(states, [layer], {(layer, "pre"): [(0, 1, lambda x: added.expand_as(x))]})
+        read = torch.arange(states.shape[1], device=device)[None] >= 3
+        run = Run(states, [layer], {(layer, "pre"): [(0, 1, lambda x: added.expand_as(x))]}, read=read)
         hidden = self.run(run, tree.see, tree.position_ids)
-        lean = self.logits(hidden[0, 3:]).float()
+        lean = self.head.logits(hidden[0, 3:]).float()
         tokens = torch.tensor([prompt + first, [*prompt, *second, second[-1]]], device=device)
         write = Write(Site(layer), vector, torch.ones(1, device=device))
         with attach(surface, [write]):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tlsteer.lean.products import multiply_by_onednn
 from tlsteer.lean.run import Run
 
 CurrentRun = Callable[[], Run | None]
@@ -29,6 +30,7 @@ def unwrap(module: nn.Module, attention: str, twins: dict[int, nn.Module], confi
     twin.__dict__ = dict(module.__dict__)
     for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
         setattr(twin, hooks, OrderedDict())
+    multiply_by_onednn(twin)
     children = module._modules.items()
     twin._modules = {
         name: None if child is None else unwrap(child, attention, twins, configs) for name, child in children
@@ -84,24 +86,22 @@ class Cut(nn.Module):
         return hidden
 
 
-class AtReads(nn.Module):
-    """The last block's MLP, run only at the positions that are read; the others get zeros nobody looks at."""
+def run_at_reads(current: CurrentRun, twin: nn.Module) -> None:
+    """Lets a part of the last block run only at the positions that are read; the others get zeros nobody looks at."""
+    everywhere = twin.forward
 
-    def __init__(self, current: CurrentRun, mlp: nn.Module) -> None:
-        super().__init__()
-        self.mlp = mlp
-        self._current = current
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """What the MLP adds at the read positions."""
-        run = self._current()
+    def forward(hidden: Tensor) -> Tensor:
+        run = current()
         if run is None or run.read is None:
-            return self.mlp(hidden)
+            return everywhere(hidden)
         # Rows that join only after this block have no part in it.
         read = run.read[: hidden.shape[0]]
-        out = torch.zeros_like(hidden)
-        out[read] = self.mlp(hidden[read][None])[0]
+        found = everywhere(hidden[read][None])[0]
+        out = found.new_zeros(*read.shape, found.shape[-1])
+        out[read] = found
         return out
+
+    twin.__dict__["forward"] = forward
 
 
 def _first_rows(value: Any, n_here: int, n_rows: int) -> Any:

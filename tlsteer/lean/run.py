@@ -94,7 +94,7 @@ class Run:
         edits: what is added where, to which rows.
         keep: layers whose entering residual is kept in `kept`.
         stop: run only the layers below this.
-        read: tokens whose output is read: the last block's MLP runs at these alone.
+        read: tokens whose output is read: the last block's queries, output and MLP run at these alone.
     """
 
     states: Float[Tensor, "rows pos d_model"] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ class Tree:
     prompt_lengths: list[int]
 
     @classmethod
-    def of(cls, rows: list[tuple[list[int], list[list[int]]]], device: torch.device) -> Tree:
+    def of(cls, rows: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]], device: torch.device) -> Tree:
         """A batch from (prompt ids, ids of each completion) pairs."""
         width = max(len(prompt) + sum(map(len, branches)) for prompt, branches in rows)
         tokens, positions = (torch.zeros(len(rows), width, dtype=torch.long) for _ in range(2))
@@ -60,6 +61,6 @@ class Tree:
             self.real[rows],
             self.see[rows],
             self.position_ids[rows],
-            [self.spans[row] for row in rows],
+            [list(self.spans[row]) for row in rows],
             [self.prompt_lengths[row] for row in rows],
         )
