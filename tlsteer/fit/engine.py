@@ -14,9 +14,9 @@ from tlsteer.surface import Surface
 
 Engine = Literal["auto", "plain"]
 MAX_BATCH_TOKENS = 4096
-# Entries of the residual stream run at once. More of them are no faster: a processor is busy with these, a GPU with
-# those. Memory grows with them (about 40 bytes an entry and layer).
-_ENTRIES_ON_CPU, _ENTRIES_ON_GPU = 2**19, 2**25
+# Entries of the residual stream run at once. More of them are hardly faster: a processor is busy with these, a GPU with
+# those. Memory grows with them (60 to 150 bytes an entry and layer).
+_ENTRIES_ON_CPU, _ENTRIES_ON_GPU = 800_000, 2**25
 
 
 def cut_model(surface: Surface, engine: Engine) -> LeanModel | None:
