@@ -39,12 +39,13 @@ def steered_texts(
     positions: Positions = "all",
     random_baseline: bool = True,
     max_new_tokens: int = 64,
+    temperature: float = 0.0,
     batch_size: int = 256,
     seed: int = 0,
     run_dir: str | Path | None = None,
     progress: bool = True,
 ) -> Iterator[pd.DataFrame]:
-    """Greedy answers to all prompts, one table for the unsteered model, then one for each vector, as they are done.
+    """Answers to all prompts, one table for the unsteered model, then one for each vector, as they are done.
 
     Args:
         model: a TransformerBridge or HookedTransformer.
@@ -56,8 +57,9 @@ def steered_texts(
         random_baseline: beside every vector, random ones of equal norm, one for each prompt, so that the baseline is
             no single direction's luck. Affine maps have no norm, so none stands beside them.
         max_new_tokens: length of the answers.
+        temperature: 0 is greedy.
         batch_size: answers written at once; vectors of one site and operation share batches.
-        seed: of the random vectors.
+        seed: of the random vectors and of sampling.
         run_dir: a folder to keep answers in; a call that was interrupted goes on from there.
         progress: show a bar.
 
@@ -79,17 +81,53 @@ def steered_texts(
         if name in names:
             raise DataError(f"{name!r} names two ways to steer; rename one")
         units.append(_Unit(name, [("steered", None, 1.0)], listed(interventions)))
-    kept = _KeptTexts(run_dir)
-    keys = [unit.key(surface, prompts, max_new_tokens) for unit in units]
+    kept, write = _KeptTexts(run_dir), _Writing(model, prompts, max_new_tokens, temperature, seed, batch_size)
+    keys = [unit.key(surface, write) for unit in units]
     with tqdm(total=len(units), desc="texts", unit="vector", disable=not progress or len(units) == 1) as bar:
         for batch in _batches([*zip(units, keys, strict=True)], len(prompts), batch_size):
             todo = [(unit, key) for unit, key in batch if key not in kept]
-            texts = _written(model, prompts, [unit for unit, _ in todo], max_new_tokens, batch_size)
+            texts = write.texts([unit for unit, _ in todo])
             for (_, key), own in zip(todo, texts, strict=True):
                 kept[key] = own
             for unit, key in batch:
                 yield unit.table(kept[key])
                 bar.update()
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """How answers are written."""
+
+    model: Any
+    prompts: Sequence[str]
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    batch_size: int
+
+    @property
+    def recipe(self) -> list[Any]:
+        """What the answers depend on, beside the model and what steers it."""
+        sampling = [self.temperature, self.seed] if self.temperature else []
+        return [list(self.prompts), self.max_new_tokens, *sampling]
+
+    def texts(self, units: Sequence[_Unit]) -> list[list[str]]:
+        """The answers of each unit."""
+        if not units:
+            return []
+        steering = units[0].steering
+        if len(units) > 1:
+            each = [unit.steering[0] for unit in units]
+            vectors = [vector for one in each for vector in one.vectors]
+            multipliers = [multiplier for one in each for multiplier in one.multiplier]  # pyright: ignore[reportGeneralTypeIssues] # one a row
+            steering = [replace(each[0], vector=vectors, multiplier=multipliers)]
+        n_settings = [len(unit.settings) for unit in units]
+        texts = generate(
+            self.model, [*self.prompts] * sum(n_settings), steering, max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature, seed=self.seed, batch_size=self.batch_size, progress=False,
+        )  # fmt: skip
+        ends = np.cumsum(n_settings) * len(self.prompts)
+        return [texts[end - n * len(self.prompts) : end] for end, n in zip(ends, n_settings, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +152,7 @@ class _Unit:
         one = self.steering[0]
         return one.vectors[0].site, one.vectors[0].operation, one.vectors[0].constant
 
-    def key(self, surface: Surface, prompts: Sequence[str], max_new_tokens: int) -> str:
+    def key(self, surface: Surface, writing: _Writing) -> str:
         """A name for these answers: of all that they depend on."""
         steering = [
             measurement_key(surface, vector, "texts", repr(one.positions), one.operation, repr(one.site))
@@ -122,7 +160,7 @@ class _Unit:
             for vector in one.vectors
         ]
         multipliers = [one.multiplier for one in self.steering]
-        content = [surface.fingerprint, list(prompts), max_new_tokens, len(self.settings), steering, multipliers]
+        content = [surface.fingerprint, writing.recipe, len(self.settings), steering, multipliers]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
 
     def table(self, texts: Sequence[str]) -> pd.DataFrame:
@@ -178,27 +216,6 @@ def _batches(units: list[tuple[_Unit, str]], n_prompts: int, batch_size: int) ->
         at_once = max(1, batch_size // (n_prompts * len(several[0][0].settings))) if alike else 1
         for start in range(0, len(several), at_once):
             yield several[start : start + at_once]
-
-
-def _written(
-    model: Any, prompts: Sequence[str], units: Sequence[_Unit], max_new_tokens: int, batch_size: int
-) -> list[list[str]]:
-    """The answers of each unit."""
-    if not units:
-        return []
-    steering = units[0].steering
-    if len(units) > 1:
-        each = [unit.steering[0] for unit in units]
-        vectors = [vector for one in each for vector in one.vectors]
-        multipliers = [multiplier for one in each for multiplier in one.multiplier]  # pyright: ignore[reportGeneralTypeIssues] # one a row
-        steering = [replace(each[0], vector=vectors, multiplier=multipliers)]
-    n_settings = [len(unit.settings) for unit in units]
-    texts = generate(
-        model, [*prompts] * sum(n_settings), steering, max_new_tokens=max_new_tokens, batch_size=batch_size,
-        progress=False,
-    )  # fmt: skip
-    ends = np.cumsum(n_settings) * len(prompts)
-    return [texts[end - n * len(prompts) : end] for end, n in zip(ends, n_settings, strict=True)]
 
 
 class _KeptTexts:

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-import tlsteer.analyse.verbalization.steered_answers as steered_answers
 from tests.small_models import loaded
 from tlsteer import (
     ContrastPair,
@@ -28,6 +27,7 @@ from tlsteer.analyse.verbalization.recovery import KeywordJudge, ModelJudge, Top
 from tlsteer.analyse.verbalization.surprisal import surprisal
 from tlsteer.analyse.verbalization.verbalization import verbalization_vs_recovery
 from tlsteer.analyse.verbalization.verbalization_result import Verbalization
+from tlsteer.evaluate import steered_texts as writing
 from tlsteer.organism import falsehoods, truths
 from tlsteer.organism.judges import described_occupation, retracts
 from tlsteer.steering import Intervention
@@ -212,7 +212,7 @@ def test_what_is_done_is_not_written_again(tmp_path, monkeypatch):
         return generate(*arguments, **settings)
 
     whole = small(model)
-    monkeypatch.setattr(steered_answers, "generate", counted)
+    monkeypatch.setattr(writing, "generate", counted)
     with pytest.raises(KeyboardInterrupt):
         small(model, run_dir=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
@@ -280,7 +280,7 @@ def test_a_judges_own_outcomes_are_rated_too():
 )
 def test_what_cannot_be_run_is_refused_before_vectors_are(change, complaint, monkeypatch):
     calls = []
-    monkeypatch.setattr(steered_answers, "generate", lambda *a, **k: calls.append(a) or generate(*a, **k))
+    monkeypatch.setattr(writing, "generate", lambda *a, **k: calls.append(a) or generate(*a, **k))
     with pytest.raises(DataError, match=complaint):
         small(loaded("llama"), **change)
     assert len(calls) <= 1

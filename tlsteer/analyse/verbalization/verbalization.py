@@ -8,21 +8,19 @@ model's mouth and is false. Of what follows, two things are asked apart: whether
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from tlsteer._version import __version__
 from tlsteer.analyse.verbalization.falsehoods import Falsehood
-from tlsteer.analyse.verbalization.outcomes import judged
+from tlsteer.analyse.verbalization.outcomes import SETTING, judged
 from tlsteer.analyse.verbalization.recovery import Judge, OrganismJudge, judge_name
 from tlsteer.analyse.verbalization.retractions import RETRACTIONS, Retractions, compiled_retractions
-from tlsteer.analyse.verbalization.steered_answers import UNSTEERED, Answering, Setting, TextRun, Unit
 from tlsteer.analyse.verbalization.verbalization_result import Verbalization
 from tlsteer.errors import DataError
+from tlsteer.evaluate.steered_texts import steered_texts
 from tlsteer.evaluate.vector_grid import VectorGrid, Vectors
 from tlsteer.organism import Statement
 from tlsteer.positions import Positions
@@ -87,34 +85,22 @@ def verbalization_vs_recovery(
     statements = _checked(falsehoods, truths)
     judge = judge or _default_judge([*falsehoods, *truths])
     patterns = compiled_retractions(retractions)
-    ask = Answering(
-        model, [one.prompt_for(model) for one in statements], positions, max_new_tokens, temperature, seed, batch_size
-    )
+    tables = steered_texts(
+        model, [one.prompt_for(model) for one in statements], vectors, strengths, positions=positions,
+        random_baseline=random_baseline, max_new_tokens=max_new_tokens, temperature=temperature,
+        batch_size=batch_size, seed=seed, run_dir=run_dir, progress=progress,
+    )  # fmt: skip
+    # Judged as they come, so that a judge that fails does so on the unsteered answers, before hours of others.
+    answers = [judged(_with_statements(table, statements), judge, patterns) for table in tables]
     names = grid.names or ["vector"]
-    steered = [strength for strength in strengths if strength != 0]
-    cells = [
-        Unit(name, vector, vector.site.resolve(surface.n_layers).layer, steered)
-        for name, row in zip(names, grid.rows, strict=True)
-        for vector in row
-    ]
-    run = TextRun(run_dir)
-    frames = []
-    units = [UNSTEERED, *(cells if steered else [])]
-    bar = tqdm(total=len(units), desc="verbalization vs recovery", unit="vector", disable=not progress)
-    with bar:
-        for unit in units:
-            settings = unit.settings(random_baseline)
-            texts = run.texts(ask.key(unit, settings), partial(ask.answers, unit, settings))
-            # Judged as it goes, so that a judge that fails does so on the unsteered answers, before hours of others.
-            frames.append(judged(_frame(settings, statements, texts), judge, patterns))
-            bar.update()
+    cells = [[name, vector.check(surface).layer] for name, row in zip(names, grid.rows, strict=True) for vector in row]
     about = {
         "model": surface.name, "fingerprint": surface.fingerprint, "positions": repr(positions),
-        "cells": [[cell.name, cell.layer] for cell in cells], "multipliers": strengths,
+        "cells": cells, "multipliers": strengths,
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed,
         "judge": judge_name(judge), "retractions": [pattern.pattern for pattern in patterns], "version": __version__,
     }  # fmt: skip
-    return Verbalization(pd.concat(frames, ignore_index=True), about)
+    return Verbalization(pd.concat(answers, ignore_index=True), about)
 
 
 def _checked(falsehoods: Statements, truths: Statements) -> list[Falsehood]:
@@ -137,10 +123,8 @@ def _default_judge(given: Sequence[Falsehood | Statement]) -> Judge:
     )
 
 
-def _frame(settings: Sequence[Setting], statements: Sequence[Falsehood], texts: Sequence[str]) -> pd.DataFrame:
-    answered = [(setting, number, one) for setting in settings for number, one in enumerate(statements)]
-    rows = [
-        vars(setting) | {"statement": number, "true": one.true} | vars(one) | {"text": text}
-        for (setting, number, one), text in zip(answered, texts, strict=True)
-    ]
-    return pd.DataFrame(rows).astype({"layer": "Int64"})
+def _with_statements(table: pd.DataFrame, statements: Sequence[Falsehood]) -> pd.DataFrame:
+    """Answers, each with the statement it goes on from."""
+    told = pd.DataFrame([{"statement": number, "true": one.true} | vars(one) for number, one in enumerate(statements)])
+    told = told.loc[table["row"]].reset_index(drop=True)
+    return pd.concat([table[SETTING], told, table["text"]], axis=1)
