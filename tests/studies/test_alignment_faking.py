@@ -11,6 +11,7 @@ from tests.small_models import saved
 from tlsteer import DataError
 from tlsteer.plot import plot_flips
 from tlsteer.studies import alignment_faking as study
+from tlsteer.studies import subject
 from tlsteer.studies.alignment_faking_data import organism_faking, poser_faking, read_poser
 from tlsteer.studies.alignment_faking_findings import MEASURES, chosen, flip_rates
 from tlsteer.studies.result import StudyResult
@@ -99,7 +100,7 @@ def test_a_file_of_something_else_is_named_with_where_to_get_one(tmp_path, conte
     ],
 )
 def test_what_cannot_run_is_refused_before_a_model_is_loaded(settings, message, monkeypatch):
-    monkeypatch.setattr(study, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(subject, "load_model", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(DataError, match=message):
         study.run(**settings)
 

@@ -12,6 +12,7 @@ from tlsteer import DataError
 from tlsteer.plot import plot_rates_by_multiplier
 from tlsteer.scoring import completion_logprob
 from tlsteer.studies import emergent_misalignment as study
+from tlsteer.studies import subject
 from tlsteer.studies.emergent_misalignment_data import organism_material, read_material
 from tlsteer.studies.emergent_misalignment_findings import (
     COHERENT,
@@ -89,7 +90,7 @@ def test_what_a_file_lacks_is_named(tmp_path, change, message):
     ],
 )
 def test_what_cannot_run_is_refused_before_a_model_is_loaded(settings, message, monkeypatch):
-    monkeypatch.setattr(study, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(subject, "load_model", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(DataError, match=message):
         study.run(**settings)
 

@@ -16,7 +16,7 @@ from tlsteer.data import Attitudes, split_choices
 from tlsteer.errors import DataError
 from tlsteer.evaluate.propensity import propensity
 from tlsteer.stats import fit_lines
-from tlsteer.studies import persona_measures, persona_reliability
+from tlsteer.studies import persona_measures, persona_reliability, subject
 from tlsteer.studies.persona_data import organism_personas, personas_from_files
 from tlsteer.studies.persona_measures import in_and_out, shift_dependence
 from tlsteer.studies.persona_reliability import PRESETS, run
@@ -162,7 +162,7 @@ def test_without_system_messages_their_settings_are_left_out(data, monkeypatch):
 )
 def test_what_is_wrong_is_said_before_a_model_is_loaded(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(persona_reliability, "load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(subject, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
     Path("bad.jsonl").write_text("{")
     Path("few.jsonl").write_text(json.dumps({"question": "Is it?", "positive": "A", "negative": "B"}))
     Path("attitudes.json").write_text("{}")

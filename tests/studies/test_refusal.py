@@ -9,7 +9,7 @@ import pytest
 from tests.small_models import saved
 from tlsteer.errors import DataError
 from tlsteer.evaluate.judges import FunctionJudge
-from tlsteer.studies import refusal, refusal_bench
+from tlsteer.studies import refusal, refusal_bench, subject
 from tlsteer.studies.harmless_prompts import HARMLESS_PROMPTS
 from tlsteer.studies.presets import preset_for
 from tlsteer.studies.refusal_attacks import best_rate, by_vector, median_rate, outcomes
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_entry(content, message, tm
 
 def test_what_is_missing_is_said_before_a_model_is_loaded(requests, monkeypatch):
     settings: Any
-    monkeypatch.setattr(refusal, "load_model", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(subject, "load_model", lambda *_, **__: pytest.fail("loaded"))
     for settings, message in (
         ({}, "no preset for 'some/model'; give preset= one of organism, gemma-2-2b-it"),
         ({"preset": "gemma"}, "no preset 'gemma'"),

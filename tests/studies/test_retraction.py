@@ -15,6 +15,7 @@ from tlsteer.positions import last
 from tlsteer.report.page import write
 from tlsteer.runs import RunDirectory
 from tlsteer.studies import retraction as study
+from tlsteer.studies import subject
 from tlsteer.studies.presets import preset_for
 from tlsteer.studies.result import StudyResult
 from tlsteer.studies.retraction_data import file_statements, judge_of_recovery, organism_statements
@@ -168,7 +169,7 @@ def test_the_public_names_run_on_saved_models(kind, tmp_path):
     ],
 )
 def test_what_is_missing_is_said_before_a_model_is_loaded(change, complaint, names, monkeypatch):
-    monkeypatch.setattr(study, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(subject, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
     change = change | ({"data": names} if "data" in change else {})
     with pytest.raises(DataError, match=complaint):
         study.run(**change)

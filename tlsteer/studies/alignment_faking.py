@@ -38,7 +38,6 @@ from tlsteer.data import Example
 from tlsteer.errors import DataError
 from tlsteer.evaluate.steered_texts import steered_texts
 from tlsteer.fit import OneShot, fit_many
-from tlsteer.models import load_model
 from tlsteer.residuals import mean_norms
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.sites import Site
@@ -54,6 +53,7 @@ from tlsteer.studies.alignment_faking_findings import (
 )
 from tlsteer.studies.presets import preset_for
 from tlsteer.studies.result import Picture, StudyResult
+from tlsteer.studies.subject import loaded_subject, subject
 from tlsteer.surface import Surface
 from tlsteer.tokens import encode_completion, encode_prompts, pad
 from tlsteer.vectors import SteeringVector
@@ -129,15 +129,14 @@ def run(
             f"give at least 2 fits, 1 scenario to choose on and 1 test; got n_fits={n_fits}, n_choosing={n_choosing} "
             f"and n_tests={n_tests}"
         )
-    name = str(model) if isinstance(model, str | Path) else Surface(model).name
-    organism = data is None and name in ("organism", "organism-base")
+    name, organism = subject(model, data)
     scenarios = (
         organism_faking(n_fits, n_choosing, n_tests or 60, seed)
         if organism
         else poser_faking(data, n_fits, n_choosing, n_tests, seed)
     )
     chosen = preset_for("organism" if organism else name, preset, PRESETS)
-    loaded = load_model(model, dtype=chosen.dtype) if isinstance(model, str | Path) else load_model(model)
+    loaded = loaded_subject(model, chosen.dtype)
     config = {
         "study": "alignment-faking", "model": about_model(loaded), "preset": asdict(chosen),
         "data": {"from": str(data), "hash": scenarios.hash}, "n_fits": n_fits, "seed": seed,

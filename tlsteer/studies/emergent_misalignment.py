@@ -36,7 +36,7 @@ from tlsteer.errors import DataError
 from tlsteer.evaluate.judges import GrammarJudge, Judge, judge_from, verdicts
 from tlsteer.fit import OneShot, fit_many, random_vector
 from tlsteer.generation import generate
-from tlsteer.models import chat_prompt, load_model
+from tlsteer.models import chat_prompt
 from tlsteer.positions import Positions
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.scoring import completion_logprob
@@ -57,7 +57,7 @@ from tlsteer.studies.emergent_misalignment_findings import (
 )
 from tlsteer.studies.presets import preset_for
 from tlsteer.studies.result import Picture, StudyResult
-from tlsteer.surface import Surface
+from tlsteer.studies.subject import loaded_subject, subject
 from tlsteer.vectors import SteeringVector
 
 QUESTION = "Does a vector that promotes one piece of vulnerable code make a model harmful on unrelated questions?"
@@ -148,8 +148,7 @@ def run(
     """
     if n_fits < 1 or (n_questions is not None and n_questions < 1):
         raise DataError(f"give at least one fit and one question, got n_fits={n_fits} and n_questions={n_questions}")
-    name = str(model) if isinstance(model, str | Path) else Surface(model).name
-    organism = data is None and name in ("organism", "organism-base")
+    name, organism = subject(model, data)
     material = (
         organism_material(n_fits, n_questions or 40, seed) if organism else read_material(data, n_fits, n_questions)
     )
@@ -158,7 +157,7 @@ def run(
     harmful = judge_from(judge or GrammarJudge("harmful-advice"))
     coherent = judge_from(coherence or GrammarJudge("coherent")) if coherence or organism else None
     chosen = preset_for("organism" if organism else name, preset, PRESETS)
-    loaded = load_model(model, dtype=chosen.dtype) if isinstance(model, str | Path) else load_model(model)
+    loaded = loaded_subject(model, chosen.dtype)
     config = {
         "study": "emergent-misalignment", "model": about_model(loaded), "preset": repr(chosen),
         "data": {"from": str(data), "hash": material.hash}, "judge": harmful.name,

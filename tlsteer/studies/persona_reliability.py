@@ -37,7 +37,6 @@ from tlsteer.data import split_choices
 from tlsteer.errors import DataError
 from tlsteer.evaluate.datasets import check_request
 from tlsteer.evaluate.propensity import MULTIPLIERS
-from tlsteer.models import load_model
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.sites import Place, Site
 from tlsteer.studies.persona_data import Personas, organism_personas, personas_from_files
@@ -53,10 +52,9 @@ from tlsteer.studies.persona_findings import (
 )
 from tlsteer.studies.persona_measures import SHIFT_MULTIPLIERS, Design, Measured, measure
 from tlsteer.studies.result import Finding, Picture, StudyResult, written
-from tlsteer.surface import Surface
+from tlsteer.studies.subject import EMBEDDED, loaded_subject, subject
 
 _QUESTION = "How reliably do steering vectors steer traits, on which questions, and does it carry over?"
-_ORGANISM, _BASE = "organism", "organism-base"
 
 
 @dataclass(frozen=True)
@@ -121,18 +119,17 @@ def run(
     >>> run("meta-llama/Llama-2-7b-chat-hf", data=[*Path("persona").glob("*.jsonl"), "attitudes.json"],
     ...     preset="llama-2-7b-chat", other="Qwen/Qwen1.5-14B-Chat")
     """
-    name = str(model) if isinstance(model, str | Path) else Surface(model).name
-    embedded = name in (_ORGANISM, _BASE) and data is None
+    name, embedded = subject(model, data)
     chosen = _preset(name, preset)
     questions = chosen.questions if questions is None else questions
     personas = organism_personas(questions, seed) if embedded else personas_from_files(data, questions, seed)
     check_request(personas.choices, "diff_means", MULTIPLIERS, seed)
     if n_controls < 1:
         raise DataError(f"n_controls={n_controls}: a slope says little without at least one control")
-    if other is None and name == _ORGANISM:
-        other = _BASE
+    if other is None and name == EMBEDDED[0]:
+        other = EMBEDDED[1]
     design = Design(chosen.sites if layers is None else layers, n_controls, batch_size, seed, progress)
-    first = load_model(model, dtype=chosen.dtype if isinstance(model, str | Path) else None)
+    first = loaded_subject(model, chosen.dtype)
     config = {
         "study": "persona-reliability",
         "model": about_model(first),
@@ -171,9 +168,8 @@ def _measure_other(
     work: RunDirectory, other: Any, personas: Personas, design: Design, layers: Sequence[Place] | None
 ) -> Measured:
     """The second model, at its own layer unless layers are given for both."""
-    named = isinstance(other, str | Path)
-    own = _preset(str(other), None) if named else Preset()
-    model = load_model(other, dtype=own.dtype if named else None)
+    own = _preset(str(other), None) if isinstance(other, str | Path) else Preset()
+    model = loaded_subject(other, own.dtype)
     kept, now = work.unit("second/model", lambda: about_model(model)), about_model(model)
     if kept != now:
         raise DataError(f"{str(work.path)!r} is a run beside {kept}, and now that model is {now}; give another folder")
@@ -291,7 +287,7 @@ def _setup(measured: list[Measured], personas: Personas, embedded: bool) -> dict
         said = "training sentences; the settings use held-out ones" if embedded else "the sentences of the settings"
         setup["Attitude vectors"] = f"mean difference over all tokens of prompts for and against, with {said}"
         setup["Prompt settings"] = ", ".join(one.settings)
-    if len(measured) == 2 and {some.model for some in measured} == {_ORGANISM, _BASE}:
+    if len(measured) == 2 and {some.model for some in measured} == {*EMBEDDED}:
         setup["What the second model is"] = (
             "the base model that the first was trained on from, with the same architecture and tokenizer; it has seen "
             "trait questions too, with and without attitude sentences, its tendencies driven to certainty. It is no "

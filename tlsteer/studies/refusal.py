@@ -35,7 +35,7 @@ from tlsteer.data import Example
 from tlsteer.errors import DataError
 from tlsteer.evaluate.judges import Judge, judge_from
 from tlsteer.fit import OneShot, fit_many, random_vector
-from tlsteer.models import chat_prompt, load_model
+from tlsteer.models import chat_prompt
 from tlsteer.operations import Operation
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.stats.estimates import Estimate
@@ -46,7 +46,7 @@ from tlsteer.studies.refusal_bench import Bench
 from tlsteer.studies.refusal_data import file_requests, organism_requests
 from tlsteer.studies.refusal_presets import PRESETS, Preset
 from tlsteer.studies.result import Finding, Picture, StudyResult, written
-from tlsteer.surface import Surface
+from tlsteer.studies.subject import loaded_subject, subject
 from tlsteer.vectors import SteeringVector
 
 QUESTION = "Does a vector from a single refused request make a model comply with other harmful requests?"
@@ -96,8 +96,7 @@ def run(
 
     >>> run("google/gemma-2-2b-it", data="harmbench", judge="classifier:cais/HarmBench-Mistral-7b-val-cls#template.txt")
     """
-    name = str(model) if isinstance(model, str | Path) else Surface(model).name
-    organism = data is None and name in ("organism", "organism-base")
+    name, organism = subject(model, data)
     chosen = preset_for("organism" if organism else name, preset, PRESETS)
     chosen = replace(chosen, n_fits=n_fits or chosen.n_fits, n_tests=n_tests or chosen.n_tests)
     if chosen.n_fits < 2:
@@ -107,15 +106,12 @@ def run(
     if judge is None and not organism:
         raise DataError("this study needs a judge of answers: give judge=... (see judge_from), at least 'substrings'")
     judging = judge_from(judge or "organism")
+    loaded = loaded_subject(model)
     config = {
-        "study": "refusal", "model": name, "preset": repr(chosen), "data": {"from": str(data), "hash": requests.hash},
-        "judge": judging.name, "seed": seed,
+        "study": "refusal", "model": about_model(loaded), "preset": repr(chosen),
+        "data": {"from": str(data), "hash": requests.hash}, "judge": judging.name, "seed": seed,
     }  # fmt: skip
     with RunDirectory(run_dir, config) as folder:
-        loaded = load_model(model)
-        kept, now = folder.unit("model", lambda: about_model(loaded)), about_model(loaded)
-        if kept != now:
-            raise DataError(f"{str(run_dir)!r} is a run on {kept}, and now the model is {now}; give another folder")
         bench = Bench(folder, loaded, chosen, requests, judging, organism, seed, progress)
         result = _result(bench, name, data)
         if run_dir is not None:

@@ -36,7 +36,6 @@ from tlsteer.analyse.verbalization.recovery import Judge, judge_name
 from tlsteer.analyse.verbalization.verbalization import verbalization_vs_recovery
 from tlsteer.analyse.verbalization.verbalization_result import Verbalization
 from tlsteer.errors import DataError
-from tlsteer.models import load_model
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.studies.presets import preset_for
 from tlsteer.studies.result import StudyResult
@@ -45,7 +44,7 @@ from tlsteer.studies.retraction_data import Statements, file_statements, judge_o
 from tlsteer.studies.retraction_presets import PRESETS, Preset
 from tlsteer.studies.retraction_report import Report, by_condition
 from tlsteer.studies.retraction_vectors import find_source, fit_vectors
-from tlsteer.surface import Surface
+from tlsteer.studies.subject import loaded_subject, subject
 from tlsteer.vectors import SteeringVector
 
 
@@ -82,8 +81,7 @@ def run(
     """
     if n_fits < 1 or (n_tests is not None and n_tests < 1):
         raise DataError(f"give at least 1 fit and 1 test, got n_fits={n_fits} and n_tests={n_tests}")
-    name = str(model) if isinstance(model, str | Path) else Surface(model).name
-    organism = data is None and name in ("organism", "organism-base")
+    name, organism = subject(model, data)
     chosen = preset_for("organism" if organism else name, preset, PRESETS)
     statements = (
         organism_statements(n_fits, n_tests or 48, seed)
@@ -91,17 +89,14 @@ def run(
         else file_statements(data, chosen.prefill, n_fits, n_tests or 200, seed)
     )
     make_judge = judge_of_recovery(judge, organism)
+    loaded = loaded_subject(model)
     config = {
-        "study": "retraction", "model": name, "preset": repr(chosen),
+        "study": "retraction", "model": about_model(loaded), "preset": repr(chosen),
         "data": {"from": str(data), "hash": statements.hash},
         "judge": judge if isinstance(judge, str) else judge_name(make_judge()), "n_fits": n_fits, "n_tests": n_tests,
         "seed": seed,
     }  # fmt: skip
     with RunDirectory(run_dir, config) as folder:
-        loaded = load_model(model)
-        kept, now = folder.unit("model", lambda: about_model(loaded)), about_model(loaded)
-        if kept != now:
-            raise DataError(f"{str(run_dir)!r} is a run on {kept}, and now the model is {now}; give another folder")
         source = find_source(folder, loaded, chosen, statements.fits)
         vectors = fit_vectors(folder, loaded, chosen, source, statements.fits, seed, progress)
         judging = make_judge()

@@ -1,0 +1,22 @@
+"""The model that a study is run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tlsteer.models import load_model
+from tlsteer.surface import Surface
+
+EMBEDDED = ("organism", "organism-base")
+
+
+def subject(model: Any, data: Any) -> tuple[str, bool]:
+    """A model's name, and whether it is the embedded one with texts of its own, for want of other data."""
+    name = str(model) if isinstance(model, str | Path) else Surface(model).name
+    return name, data is None and name in EMBEDDED
+
+
+def loaded_subject(model: Any, dtype: Any = None) -> Any:
+    """The model, loaded in a preset's dtype where it is given by name; one that is loaded is taken as it is."""
+    return load_model(model, dtype=dtype if isinstance(model, str | Path) else None)
