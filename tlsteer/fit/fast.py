@@ -3,7 +3,7 @@
 What comes before a fit's first site never changes while its vector is optimised, so those residuals are computed
 once. Every example is one row: its prompt, then each completion as a branch that sees the prompt and itself. Fits
 are rows of one batch, joining at their own layer. Tokens before the first steered one keep their keys and values;
-only positions that predict a completion's token are read, and nothing of vocabulary size outlives a chunk.
+only positions that predict a completion's token are read, and logits exist for a slice of the vocabulary at a time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tlsteer.errors import PositionError
-from tlsteer.fit.objectives import Suppression, divergence, token_losses
+from tlsteer.fit.objectives import Suppression, token_losses
 from tlsteer.fit.problem import Datapoint, Problem, parts
-from tlsteer.fit.reads import read_losses
+from tlsteer.fit.read_divergences import read_divergences
 from tlsteer.fit.recipe import OneShot
 from tlsteer.lean import KeyValues, LeanModel, Run, Tree, boundary
 from tlsteer.lean.run import Edits
@@ -174,13 +174,8 @@ class _Batch:
         return self._summed(torch.where(self._in_first_form, *every))
 
     def divergences(self, parameters: Tensor, recorded: Tensor) -> list[Float[Tensor, " completions"]]:
-        coldness = self._coldness
-
-        def loss_of(hidden: Tensor, reads: slice) -> Tensor:
-            both = (self.model.head.logits(h).float() for h in (hidden, recorded[reads]))
-            return divergence(*(coldness[reads, None] * logits for logits in both))
-
-        return self._summed(read_losses(self.outputs(parameters), loss_of, self.model.surface.model.cfg.d_vocab))
+        apart = read_divergences(self.model.head, self.outputs(parameters), recorded, self._coldness)
+        return self._summed(apart)
 
     def outputs(self, parameters: Float[Tensor, "fits parts d_model"]) -> Float[Tensor, "reads d_model"]:
         starts = [_order(self.problems[fit])[0] for fit in self.row_fits]
