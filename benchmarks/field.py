@@ -71,7 +71,7 @@ def as_published(logits: Tensor, ids: list[int], n_prompt: int, promote: bool) -
 
 
 def at_the_completion(logits: Tensor, ids: list[int], n_prompt: int, promote: bool) -> Tensor:
-    """The same with no work at other positions, all tokens at once: less than code in use does."""
+    """The same with the softmax at the completion alone and all its tokens at once: less than code in use does."""
     logprobs = logits[n_prompt - 1 : -1].log_softmax(-1)
     own = logprobs.gather(1, torch.tensor(ids, device=logits.device)[:, None])
     return -(own if promote else torch.log1p(-own.exp())).sum()
