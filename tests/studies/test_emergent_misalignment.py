@@ -179,7 +179,7 @@ def test_on_the_embedded_model_vulnerable_code_moves_given_harmful_answers_more_
 @pytest.mark.slow
 def test_the_log_odds_are_those_of_plain_scoring(found):
     result, folder = found
-    model = study.load_model("organism")
+    model = subject.load_model("organism")
     material, vector = organism_material(2, 10, 0), result.vectors[f"{VULNERABLE} 1"]
     steering = study.Intervention(vector, 0.8, "prompt")
     prompt = study.chat_prompt(model, material.questions[3].text)
