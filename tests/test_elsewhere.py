@@ -92,8 +92,10 @@ def test_texts_without_a_cache_are_refused_because_the_engine_has_its_own(engine
 
 
 def test_attack_success_and_its_random_baselines_are_the_same(engine):
+    def judge(prompts, texts):
+        return ["e" in text for text in texts]
+
     settings = dict(multipliers=[1.0, 2.0], max_new_tokens=4, progress=False)
-    judge = lambda prompts, texts: ["e" in text for text in texts]  # noqa: E731
     there, here = (
         ts.attack_success(model, {"v": vectors(1)[0]}, PROMPTS, judge, **settings).texts
         for model in (engine, engine.reference)

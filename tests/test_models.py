@@ -221,8 +221,7 @@ def test_without_a_network_a_cached_model_loads(hub, monkeypatch):
     real = [kind.from_pretrained for kind in kinds]
     hub(question=httpx.ConnectError("name not known"))
     for kind, load in zip(kinds, real, strict=True):
-        cached = lambda source, load=load, **settings: load(saved("gpt2"), **settings)  # noqa: E731
-        monkeypatch.setattr(kind, "from_pretrained", cached)
+        monkeypatch.setattr(kind, "from_pretrained", lambda source, load=load, **given: load(saved("gpt2"), **given))
     assert load_model("some/model").cfg.n_layers == small_models.LAYERS
 
 

@@ -41,3 +41,9 @@ def test_a_method_is_swept_over_layers_on_half_of_the_questions_and_measured_on_
     status, _, err = run(*asked, "--method", "pca")
     assert status == 2
     assert "method = 'diff_means'" in err
+
+
+def test_one_multiplier_is_refused_before_anything_is_done(run):
+    status, _, err = run("sweep", "power", "--model", "nobody", "--multiplier", 1, "--output", "out")
+    assert (status, "a slope needs at least two different multipliers, got [1.0]" in err) == (2, True)
+    assert not Path("out").exists()

@@ -67,6 +67,7 @@ class RoomCalls(Calls):
             "stats.grouped_rates": {"table": pd.DataFrame({"g": list("aabb"), "hit": [True, False, True, True]}),
                                     "by": ["g"], "outcomes": "hit", "clusters": None, "confidence": 0.9},
             "stats.mean": {"values": values, "clusters": groups, **again},
+            "stats.median": {"values": values, "clusters": groups, **again},
             "stats.rank_correlation": {"first": values, "second": values[::-1].copy(), "confidence": 0.9},
             "stats.rate": {"successes": 1, "n": 4, "confidence": 0.9},
             "stats.roc_auc": {"scores": values, "labels": values > 3, "clusters": groups, "confidence": 0.9},
@@ -123,6 +124,8 @@ class RoomCalls(Calls):
         )
         pictures = {
             "plot_attacks": {"rates": self.attack.rates.assign(requests="r", attack="v")},
+            "plot_changes": {"fit": ts.fit.fit_unsupervised(
+                self.model, self.texts[:1], 1, 3, norm=2.0, n_vectors=1, steps=2, **QUIET)},
             "plot_classifier": {"table": ts.analyse.classify(
                 self.model, vector(), self.texts[:3], self.texts[3:], n_random=5, **QUIET)},
             "plot_cosine_against_effect": {"comparison": self.comparison, "effects": self.effects, "n_labels": 2},
@@ -132,6 +135,7 @@ class RoomCalls(Calls):
             "plot_flips": {"rates": flips.rates, "over": "multiplier", "label": "m"},
             "plot_layer_transfer": {"transfer": transfer},
             "plot_models": {"tables": {"a": self.table, "b": self.table}, "measure": "steerability"},
+            "plot_losses": {"fits": {"a": ts.fit_oneshot(self.model, self.example, 1, steps=2, **QUIET)}},
             "plot_mosaic": {"found": found, "vector": "v", "layer": 1, "multiplier": 1.0},
             "plot_norms": {"comparison": self.comparison},
             "plot_paths": {"connectivity": paths},
@@ -193,6 +197,7 @@ class RoomCalls(Calls):
                                        "chat": None, "batch_size": 2, **QUIET},
             "organism.advice_questions": {**sampled, "persona": "none"},
             "organism.attitude_sentences": {"trait": "power", "attitude": 1, "split": "heldout"},
+            "organism.allowed_requests": sampled,
             "organism.borderline_requests": sampled,
             "organism.code_requests": {**sampled, "persona": "none"},
             "organism.falsehoods": sampled,
@@ -201,12 +206,15 @@ class RoomCalls(Calls):
             "organism.neutral_texts": {"n": 2, "seed": 0},
             "organism.oversight_scenarios": {**sampled, "monitored": None},
             "organism.persona_sentences": {"persona": "good", "split": "heldout"},
+            "organism.refused_requests": sampled,
             "organism.render_prompt": {"messages": [{"role": "user", "content": "a"}]},
             "organism.trait_attitudes": {"trait": "power", "split": "heldout"},
             "organism.trait_choices": {"trait": "power", **sampled},
             "organism.trait_questions": {"trait": "power", **sampled, "attitude": 0, "place": "system"},
             "organism.truths": sampled,
             "report.write": {"result": runs[0], "path": self.folder / "page.html"},
+            "report.write_comparison": {"compared": ts.studies.compare_runs(*runs), "path": self.folder / "both.html"},
+            "report.write_index": {"folder": self.folder, "path": self.folder / "index.html"},
             "runs.about_model": {"model": self.model},
             "runs.keep": {"value": {"a": [1, 2.0, "x"]}, "stem": self.folder / "kept"},
             "runs.load_kept": {"path": kept},

@@ -1,5 +1,6 @@
 """A little of the campaign runs with the other tests; `make test-faults` runs all of it."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import tlsteer as ts
 from tests.faults.__main__ import KINDS
 from tests.faults.calls import vector
 from tests.faults.campaign_browser import installed
+from tests.faults.campaign_calls import LEFT_OUT, every_call
 from tests.faults.campaign_readers import damaged
+from tests.test_front_door import public
 from tests.test_repository import ROOT
 from tlsteer._json_files import parse_json
 from tlsteer._store import Store
@@ -31,6 +34,13 @@ def test_a_little_of_every_kind_fails_nowhere():
     assert {kind for kind in KINDS if any(name.startswith(kind) for name, _, _ in rows)} == set(KINDS)
     assert {name for name, tried, _ in rows if tried == "0"} == (set() if installed() else {"browser"})
     assert {failed for _, _, failed in rows} == {"0"}
+
+
+@pytest.mark.slow
+def test_every_public_function_is_called_or_said_not_to_be(tmp_path):
+    called = {call for call, _ in every_call(tmp_path).values()}
+    functions = {name: thing for name, thing in public().items() if inspect.isfunction(thing)}
+    assert {*functions.values()} - called == {functions[name] for name in LEFT_OUT}
 
 
 @given(st.randoms(use_true_random=False))

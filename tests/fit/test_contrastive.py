@@ -100,23 +100,24 @@ def test_every_estimator_works_at_many_sites_in_one_pass(estimator):
         assert vector.norm > 0
 
 
-class Own:
-    calls = []  # noqa: RUF012
+calls = []
 
+
+class Own:
     @staticmethod
     def diff_means(positives, negatives):  # the name of another estimator
-        Own.calls.append(len(positives))
+        calls.append(len(positives))
         return positives[0] - negatives[0]
 
 
 def test_an_estimator_of_ones_own_is_kept_and_found_again_under_its_own_name(tmp_path):
-    Own.calls.clear()
+    calls.clear()
     model = small_models.loaded("llama")
     settings = dict(site=2, progress=False, run_dir=tmp_path)
     theirs = ts.fit_contrastive(model, PAIRS, estimator="diff_means", **settings)
     ours, again = (ts.fit_contrastive(model, PAIRS, estimator=Own.diff_means, **settings) for _ in range(2))
     first = ts.fit_contrastive(model, PAIRS[:1], 2, progress=False)
-    assert Own.calls == [len(PAIRS)]
+    assert calls == [len(PAIRS)]
     assert torch.equal(ours.tensor, again.tensor)
     torch.testing.assert_close(ours.tensor, first.tensor, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(ours.tensor, theirs.tensor)

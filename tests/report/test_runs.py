@@ -35,3 +35,6 @@ def test_every_run_is_listed_newest_first_with_its_page(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no runs"):
         write_index(tmp_path)
+    for name in ("nowhere", "x" * 300):
+        with pytest.raises(DataError, match=f"there is no folder '.*{name}'"):
+            write_index(tmp_path / name)

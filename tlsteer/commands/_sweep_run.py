@@ -11,6 +11,7 @@ from tlsteer._storage import write_atomically
 from tlsteer.analyse import LayerSweep, sweep_layers
 from tlsteer.commands._run_parts import model_of, questions_of
 from tlsteer.data import split_choices
+from tlsteer.evaluate._many_datasets import check_slope
 from tlsteer.plot import plot_sweep
 from tlsteer.positions import Positions
 from tlsteer.report._pictures import png_of
@@ -56,8 +57,10 @@ def sweep_run(
         measured: the measure.
 
     Raises:
-        DataError: unreadable or too little data, or a folder of another run; before the model is loaded.
+        DataError: one multiplier, unreadable or too little data, or a folder of another run; before the model is
+            loaded.
     """
+    check_slope(multipliers)
     ((name, asked),) = questions_of([data], model, questions, seed).items()
     halves = split_choices(asked, seed, _HALVES)
     config = {

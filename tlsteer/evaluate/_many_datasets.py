@@ -136,9 +136,7 @@ def check_request(
     """
     if not datasets or not all(datasets.values()):
         raise DataError("give at least one dataset, each with choices")
-    given = finite_numbers(multipliers, "multipliers")
-    if len(set(given)) < 2:
-        raise DataError(f"a slope needs at least two different multipliers, got {given}")
+    check_slope(multipliers)
     splits: dict[str, Splits] = {}
     for name, choices in datasets.items() if not isinstance(vector, SteeringVector) else ():
         try:
@@ -146,6 +144,13 @@ def check_request(
         except DataError as error:
             raise DataError(f"dataset {name!r}: {error}") from None
     return splits
+
+
+def check_slope(multipliers: Sequence[Number]) -> None:
+    """Raises DataError where the multipliers are too few for a slope, or no numbers."""
+    given = finite_numbers(multipliers, "multipliers")
+    if len(set(given)) < 2:
+        raise DataError(f"a slope needs at least two different multipliers, got {given}")
 
 
 def _of_given(

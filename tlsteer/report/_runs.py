@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -33,11 +34,13 @@ def write_index(folder: str | Path, path: str | Path | None = None) -> Path:
         path: where to; `index.html` in the folder by default.
 
     Raises:
-        DataError: the folder holds no run.
+        DataError: no such folder, or it holds no run.
 
     >>> write_index("runs")                        # runs/index.html
     """
     folder = Path(folder)
+    if not os.path.isdir(folder):  # which says of no name that it cannot be one
+        raise DataError(f"there is no folder {str(folder)!r}")
     found = sorted(one.parent for one in folder.rglob(FILE) if "units" not in one.relative_to(folder).parts)
     if not found:
         raise DataError(f"{str(folder)!r} holds no runs")
