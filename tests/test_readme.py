@@ -57,7 +57,15 @@ def test_commands_run(tmp_path):
 
 def test_make_targets_exist():
     makefile, contributing = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "CONTRIBUTING.md"))
-    named = re.findall(r"\bmake ([a-z0-9-]+)", "".join(re.findall(r"```\n(.*?)```", contributing, re.DOTALL)))
-    assert {"test", "docs", "test-lowest"} <= set(named)
-    for target in named:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    needed = ((README, {"demo", "test"}), (contributing, {"test", "docs", "test-lowest"}))
+    for page, expected in needed:
+        named = re.findall(r"\bmake ([a-z0-9-]+)", "".join(re.findall(r"```\n(.*?)```", page, re.DOTALL)))
+        assert expected <= set(named)
+        for target in named:
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_two_commands_are_in_the_first_screen():
+    first_screen = README.split("\n## ")[0]
+    assert "make demo" in first_screen
+    assert "make test" in first_screen

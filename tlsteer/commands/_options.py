@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,6 +25,14 @@ PositionText = Annotated[
     str, typer.Option("--positions", help='"all", "prompt", "completion", "last:K", "after:TEXT" or "START:STOP".')
 ]
 Chat = Annotated[bool, typer.Option("--chat", help="Wrap each prompt in the model's chat template, as a user's turn.")]
+Multipliers = Annotated[
+    list[float] | None,
+    typer.Option("--multiplier", help="Of the vectors; several, -1.5 to 1.5 in steps of 0.5 by default."),
+]
+Measure = Annotated[
+    Literal["logit_difference", "logprob_difference", "positive_probability", "accuracy"],
+    typer.Option(help="What the vectors should raise; the second compares whole answers of several tokens."),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Resume a run that other versions of torch and the like began.")

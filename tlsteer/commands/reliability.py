@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from tlsteer.commands._options import (
     AcceptVersions,
     Device,
     Dtype,
+    Measure,
     Model,
+    Multipliers,
     NWorkers,
     PositionText,
     Seed,
@@ -46,13 +48,8 @@ def reliability(
     one_layer: Annotated[
         bool, typer.Option("--one-layer", help="Choose one layer for all datasets instead of one for each.")
     ] = False,
-    multiplier: Annotated[
-        list[float] | None, typer.Option(help="Of the vector; several, -1.5 to 1.5 in steps of 0.5 by default.")
-    ] = None,
-    measure: Annotated[
-        Literal["logit_difference", "logprob_difference", "positive_probability", "accuracy"],
-        typer.Option(help="What the vector should raise; the second compares whole answers of several tokens."),
-    ] = "logit_difference",
+    multiplier: Multipliers = None,
+    measure: Measure = "logit_difference",
     positions: PositionText = "all",
     questions: Annotated[
         int | None, typer.Option(min=1, help="At most this many of each dataset, drawn by the seed; 200 of a trait.")

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from tlsteer.commands._options import AcceptVersions, Device, Dtype, Model, PositionText, Seed, layers_of, positions_of
+from tlsteer.commands._options import (
+    AcceptVersions,
+    Device,
+    Dtype,
+    Measure,
+    Model,
+    Multipliers,
+    PositionText,
+    Seed,
+    layers_of,
+    positions_of,
+)
 from tlsteer.commands._running import Said, rows_of, run_in, shows_bars
 
 
@@ -25,13 +36,8 @@ def sweep(
     ] = "diff_means",
     model: Model = "organism",
     layers: Annotated[str | None, typer.Option(help='The layers to sweep, "1:8" or "2,4,6"; all by default.')] = None,
-    multiplier: Annotated[
-        list[float] | None, typer.Option(help="Of the vectors; several, -1.5 to 1.5 in steps of 0.5 by default.")
-    ] = None,
-    measure: Annotated[
-        Literal["logit_difference", "logprob_difference", "positive_probability", "accuracy"],
-        typer.Option(help="What the vectors should raise."),
-    ] = "logit_difference",
+    multiplier: Multipliers = None,
+    measure: Measure = "logit_difference",
     positions: PositionText = "all",
     questions: Annotated[
         int | None, typer.Option(min=2, help="At most this many, drawn by the seed; 200 of a trait.")

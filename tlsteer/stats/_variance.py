@@ -53,22 +53,17 @@ def split_variance(
 
     >>> split_variance(slopes, {"letter": letters, "word": words})["letter"]
     """
-    known = np.isfinite(values)
-    y, n = values[known].astype(float), int(known.sum())
-    columns = {name: _indicators(levels[known]) for name, levels in factors.items()} if n else {}
-    telling = {name: column for name, column in columns.items() if column.shape[1]}
-    blank = {name: undefined(n) for name in (*factors, INTERACTION, UNEXPLAINED)}
-    model = _Shares(y, telling)
-    if n == 0 or np.ptp(y) <= 1e-12 * np.abs(y).max() or n <= model.n_terms:
+    model, labels = _Shares.of(values, factors, clusters)
+    blank = {name: undefined(model.n) for name in (*factors, INTERACTION, UNEXPLAINED)}
+    if not model.defined:
         return blank
-    labels = np.arange(n) if clusters is None else clusters[known]
     low, high = bootstrap_interval(
         model.without_chance, labels, confidence=confidence, n_resamples=n_resamples, seed=seed
     )
-    value = model(np.ones((1, n)))[0]
+    value = model(np.ones((1, model.n)))[0]
     low, high = np.clip(np.minimum(low, value), 0, 1), np.clip(np.maximum(high, value), 0, 1)
     found = zip(model.names, value, low, high, strict=True)
-    return blank | {name: Estimate(float(share), float(a), float(b), n) for name, share, a, b in found}
+    return blank | {name: Estimate(float(share), float(a), float(b), model.n) for name, share, a, b in found}
 
 
 @checked
@@ -89,28 +84,25 @@ def explained_without_interaction(
 
     >>> explained_without_interaction(slopes, {"letter": letters, "word": words})
     """
-    known = np.isfinite(values)
-    y, n = values[known].astype(float), int(known.sum())
-    columns = {name: _indicators(levels[known]) for name, levels in factors.items()} if n else {}
-    model = _Shares(y, {name: column for name, column in columns.items() if column.shape[1]})
-    alone = [place for place, name in enumerate(model.names) if name in columns]
-    if not alone or np.ptp(y) <= 1e-12 * np.abs(y).max() or n <= model.n_terms:
-        return undefined(n)
-    value = float(model(np.ones((1, n)))[0, alone].sum())
+    model, labels = _Shares.of(values, factors, clusters)
+    alone = [place for place, name in enumerate(model.names) if name in factors]
+    if not (alone and model.defined):
+        return undefined(model.n)
+    value = float(model(np.ones((1, model.n)))[0, alone].sum())
     low, high = bootstrap_interval(
         lambda weights: model.without_chance(weights)[:, alone].sum(1),
-        np.arange(n) if clusters is None else clusters[known],
-        confidence=confidence, n_resamples=n_resamples, seed=seed,
+        labels, confidence=confidence, n_resamples=n_resamples, seed=seed,
     )  # fmt: skip
     low, high = np.clip([min(low, value), max(high, value)], 0, 1)
-    return Estimate(value, float(low), float(high), n)
+    return Estimate(value, float(low), float(high), model.n)
 
 
 class _Shares:
     """The shares as a statistic of weighted samples."""
 
     def __init__(self, y: Float[np.ndarray, " samples"], columns: Mapping[str, Float[np.ndarray, "samples levels"]]):
-        self._y = y - y.mean() if len(y) else y
+        self.n = len(y)
+        self._y = y - y.mean() if self.n else y
         self._columns = columns
         pairs = [
             rearrange(einsum(one, other, "sample level, sample other -> sample level other"), "n a b -> n (a b)")
@@ -122,6 +114,23 @@ class _Shares:
         terms = self._split(lambda design: np.array([float(np.linalg.matrix_rank(design))]))[0]
         self.n_terms = int(terms[:-1].sum()) + 1
         self._freedom = np.append(terms[:-1], -terms[:-1].sum())
+        # Whether the values differ, and are more than the terms.
+        self.defined = self.n > self.n_terms and bool(np.ptp(y) > 1e-12 * np.abs(y).max())
+
+    @classmethod
+    def of(
+        cls,
+        values: Float[np.ndarray, " samples"],
+        factors: Mapping[str, Shaped[np.ndarray, " samples"]],
+        clusters: Shaped[np.ndarray, " samples"] | None,
+    ) -> tuple[_Shares, Shaped[np.ndarray, " known"]]:
+        """Those of the samples that are known, by the factors that have levels there, and which are drawn together."""
+        known = np.isfinite(values)
+        columns = {name: _indicators(levels[known]) for name, levels in factors.items()} if known.any() else {}
+        telling = {name: column for name, column in columns.items() if column.shape[1]}
+        return cls(values[known].astype(float), telling), (
+            np.arange(known.sum()) if clusters is None else clusters[known]
+        )
 
     def __call__(self, weights: Weights) -> Float[np.ndarray, "draws parts"]:
         """The share of each part."""
@@ -130,7 +139,7 @@ class _Shares:
     def without_chance(self, weights: Weights) -> Float[np.ndarray, "draws parts"]:
         """The same without what noise explains on average: epsilon squared in the place of eta squared."""
         shares = self(weights)
-        return shares - self._freedom * shares[:, -1:] / (len(self._y) - self.n_terms)
+        return shares - self._freedom * shares[:, -1:] / (self.n - self.n_terms)
 
     def _split(
         self, measure: Callable[[Float[np.ndarray, "samples terms"]], Float[np.ndarray, " draws"]]
