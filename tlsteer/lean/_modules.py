@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import NewGELUActivation
 
+from tlsteer.lean._activations import QuickGelu, is_gelu_by_tanh
 from tlsteer.lean._pass import LeanPass
 from tlsteer.lean._products import multiply_by_the_faster
 
@@ -40,9 +40,8 @@ def unwrap(module: nn.Module, how: How, twins: dict[int, nn.Module], configs: di
         return _unwrapped(module, how, twins, configs)
     if id(module) in twins:
         return twins[id(module)]
-    if type(module) is NewGELUActivation and _runs_as_written(NewGELUActivation):
-        # The same function in one step; written out, as it is there, it keeps five tensors for the backward pass.
-        return nn.GELU(approximate="tanh")
+    if is_gelu_by_tanh(module) and _runs_as_written(type(module)):
+        return QuickGelu()
     twin = copy.copy(module)
     twins[id(module)] = twin
     twin.__dict__ = dict(module.__dict__)

@@ -46,6 +46,7 @@ class KeyValues:
 
     layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     n_copies: int = 1
+    _rooms: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -62,12 +63,27 @@ class KeyValues:
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """The keys and values that attention sees: those of the prefix, then the new ones."""
+        if self.n_copies == 1 and not (keys.requires_grad or values.requires_grad):
+            return self._beside(keys, values, layer_idx)
         before = (repeat(one, "row ... -> (n row) ...", n=self.n_copies) for one in self.layers[layer_idx])
-        # Rows that join at a later layer have no queries here yet.
         joined = [
             torch.cat([old[: len(new)].to(new), new], -2) for old, new in zip(before, (keys, values), strict=True)
         ]
         return joined[0], joined[1]
+
+    def _beside(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Written next to the prefix, over those of the pass before, so that the prefix is not copied again."""
+        size, length = self.layers[layer][0].shape[-2], self.layers[layer][0].shape[-2] + keys.shape[-2]
+        rooms = self._rooms.get(layer)
+        if rooms is None or rooms[0].shape[-2] != length:
+            old_keys, old_values = self.layers[layer]
+            rooms = self._rooms[layer] = _with_room(old_keys, length), _with_room(old_values, length)
+            # The prefix is kept once.
+            self.layers[layer] = rooms[0][..., :size, :], rooms[1][..., :size, :]
+        # Rows that join at a later layer have no queries here yet.
+        n_rows = len(keys)
+        rooms[0][:n_rows, :, size:], rooms[1][:n_rows, :, size:] = keys, values
+        return rooms[0][:n_rows], rooms[1][:n_rows]
 
     def get_seq_length(self, *_: Any) -> int:
         """How many positions came before; they are told by position ids here, so none."""
