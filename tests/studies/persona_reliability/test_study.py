@@ -177,6 +177,18 @@ def test_an_interrupted_run_goes_on_to_the_same_findings(found, data, stopped_at
     assert again.answer == found.answer
 
 
+@pytest.mark.parametrize("name", ["llama-2-7b-chat", "qwen1.5-14b-chat"])
+def test_the_papers_presets_write_options_as_the_paper_does(data, name):
+    plain, papers = (personas_from_files(data, 20, 0, "", mark) for mark in ("", PRESETS[name].after_letter))
+    for dataset, choices in papers.choices.items():
+        for own, file in zip(choices, plain.choices[dataset], strict=True):
+            lettered = [line for line in own.question.splitlines() if "(A)" in line or "(B)" in line]
+            assert [line.strip()[:5] for line in lettered] == ["(A): ", "(B): "]
+            assert own.question.replace("): ", ") ") == file.question
+            assert (own.id, own.positive, own.factors) == (file.id, file.positive, file.factors)
+    assert papers.hash != plain.hash
+
+
 def test_without_system_messages_their_settings_are_left_out(data, monkeypatch):
     asked = _measures.ask_choices
 

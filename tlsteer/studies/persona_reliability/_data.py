@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from tlsteer.data._choices import draw_questions
 from tlsteer.errors import DataError
 from tlsteer.organism import TRAITS
 from tlsteer.organism._trait_choices import trait_attitudes, trait_choices
+
+# An option's letter at the beginning of its line.
+_OPTION = re.compile(r"^ ?\([A-Z]\)(?= )", re.MULTILINE)
 
 WHERE = (
     "give data= files of choices, such as persona/*.jsonl of https://github.com/anthropics/evals, and, for prompt "
@@ -59,7 +63,7 @@ def organism_personas(questions: int | None, seed: int) -> Personas:
 
 
 def personas_from_files(
-    data: str | Path | Sequence[str | Path], questions: int | None, seed: int, system: str = ""
+    data: str | Path | Sequence[str | Path], questions: int | None, seed: int, system: str = "", after_letter: str = ""
 ) -> Personas:
     """Datasets from files, named after them.
 
@@ -68,6 +72,7 @@ def personas_from_files(
         questions: at most this many of each dataset, drawn at random.
         seed: of the letters that statements get, and of the draw.
         system: the system message of all questions.
+        after_letter: stands between the letter of an option and its answer.
 
     Raises:
         DataError: no file of choices, two of one name, or a file that cannot be read; it says where to get some.
@@ -84,10 +89,16 @@ def personas_from_files(
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"two datasets are called {twice[0]!r}; rename one of the files")
     choices = {name_of(file): draw_questions(read_choices(file, seed), questions, seed) for file in asked}
-    if system:
-        choices = {name: [replace(one, system=system) for one in several] for name, several in choices.items()}
+    if system or after_letter:
+        choices = {name: [_asked(one, system, after_letter) for one in several] for name, several in choices.items()}
     told = _attitudes(sentences[0], names) if sentences else {}
     return Personas(choices, told, told, ", ".join(map(str, asked)))
+
+
+def _asked(choice: Choice, system: str, after_letter: str) -> Choice:
+    """The same question in a study's words; the raw prompt, for models without a chat template, stays the file's own."""
+    question = _OPTION.sub(rf"\g<0>{after_letter}", choice.question)
+    return replace(choice, question=question, system=system or choice.system)
 
 
 def _attitudes(file: Path, names: Sequence[str]) -> dict[str, Attitudes]:

@@ -63,7 +63,6 @@ DEPARTURES = (
     "An answer vector can steer letters and words alone; an attitude vector has seen no answer.",
     "The answer vectors are also applied at every token, which the paper does not do; these findings say so.",
     "The variance with the interaction of letter and word stands beside the paper's, which leaves it out.",
-    'Options stand as the data files have them, such as "(A) Yes"; the paper writes "(A): Yes".',
     "In SYS_POS and SYS_NEG the sentence follows BASE's system message where there is one; whether it takes its place "
     "in the paper we could not check.",
     "On the embedded models the questions are about traits of their own world, BASE has no system message, there are "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tlsteer.errors import DataError
 from tlsteer.positions import Positions
@@ -25,6 +26,8 @@ class Preset(StudyPreset):
             does (it skips one generated token); `slice(-2, None)`: from the token before that, as the paper's older
             code does (it skips none); "all": every token, which is another experiment.
         system: the system message of BASE, before which nothing else stands.
+        after_letter: what stands between an option's letter and its answer in files of questions: ":" for the paper's
+            "(A): Yes", nothing for "(A) Yes".
 
     Raises:
         DataError: no controls.
@@ -35,6 +38,7 @@ class Preset(StudyPreset):
     n_random: int = 19
     positions: Positions = "completion"
     system: str = ""
+    after_letter: Literal["", ":"] = ""
     batch_size: int = 32
 
     def __post_init__(self) -> None:
@@ -46,6 +50,6 @@ _SYSTEM = "You are a helpful, honest and concise assistant."
 # The paper's layers count what leaves a block.
 PRESETS = {
     "organism": Preset(questions=64, other="organism-sibling"),
-    "llama-2-7b-chat": Preset(layers=(Site(13, "post"),), dtype="bfloat16", system=_SYSTEM),
-    "qwen1.5-14b-chat": Preset(layers=(Site(21, "post"),), dtype="bfloat16", system=_SYSTEM),
+    "llama-2-7b-chat": Preset(layers=(Site(13, "post"),), dtype="bfloat16", system=_SYSTEM, after_letter=":"),
+    "qwen1.5-14b-chat": Preset(layers=(Site(21, "post"),), dtype="bfloat16", system=_SYSTEM, after_letter=":"),
 }

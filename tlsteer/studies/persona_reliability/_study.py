@@ -29,7 +29,7 @@ def measure(bench: Bench[Preset, Personas]) -> list[Measured]:
 
 
 def _read(data: Any, preset: Preset, seed: int) -> Personas:
-    return _checked(personas_from_files(data, preset.questions, seed, preset.system), seed)
+    return _checked(personas_from_files(data, preset.questions, seed, preset.system, preset.after_letter), seed)
 
 
 def _checked(personas: Personas, seed: int) -> Personas:
