@@ -96,7 +96,7 @@ def personas_from_files(
 
 
 def _asked(choice: Choice, system: str, after_letter: str) -> Choice:
-    """The same question in a study's words; the raw prompt, for models without a chat template, stays the file's own."""
+    """A question in a study's words; the raw prompt, for models without a chat template, stays the file's own."""
     question = _OPTION.sub(rf"\g<0>{after_letter}", choice.question)
     return replace(choice, question=question, system=system or choice.system)
 
