@@ -1,5 +1,6 @@
 """Every result shows itself: a headline, a picture, a table, in a page of HTML in which texts stay texts."""
 
+import inspect
 import re
 from importlib import import_module
 
@@ -11,12 +12,15 @@ import torch
 import xarray as xr
 
 import tlsteer as ts
+from tests.plot.gallery import agreement, side_effects, task_scores
 from tests.small_models import loaded
+from tests.test_front_door import public
 from tlsteer._results import Result
 from tlsteer.errors import DataError
 from tlsteer.evaluate import reliability
 from tlsteer.evaluate._attack import AttackSuccess
 from tlsteer.evaluate._curve_files import save_curve
+from tlsteer.fit._fit import Fit
 from tlsteer.runs._kept import RESULTS
 
 
@@ -62,12 +66,35 @@ def test_half_a_character_does_not_break_a_page():
     Table([{"value": 1}], "\ud800")._repr_html_().encode()
 
 
-def test_every_result_is_one_and_names_a_picture_that_there_is():
+def kinds(of):
+    return {
+        one for kind in of.__subclasses__() for one in (kind, *kinds(kind)) if kind.__module__.startswith("tlsteer")
+    }
+
+
+def test_every_result_is_saved_loaded_and_names_a_picture_that_there_is():
     pictures = set(import_module("tlsteer.plot").__all__)
-    for kind in (*RESULTS, ts.fit.OneShotFit, ts.fit.UnsupervisedFit):
-        assert issubclass(kind, Result)
+    fits = {Fit, *kinds(Fit)}
+    assert kinds(Result) - fits == {*RESULTS}
+    for kind in (kinds(Result) | fits) - {Fit}:
         assert kind.to_dataframe is not Result.to_dataframe
         assert getattr(kind, "_picture", None) in pictures or kind._drawing is not Result._drawing
+        assert callable(kind.save)
+        assert callable(kind.load)
+
+
+def test_whatever_a_measurement_gives_is_a_result_an_array_or_a_table():
+    known = {"DataFrame", "DataArray", "Dataset", "Float", "Estimate", "SteeringVector"}
+    no_measurements = {"ContrastPair", "Falsehood", "Judge", "Path"}
+    rooms = ("evaluate", "analyse", "fit", "harnesses", "judges")
+    given = [
+        thing.__annotations__["return"]
+        for thing in public().values()
+        if inspect.isfunction(thing) and thing.__module__.split(".")[1] in rooms
+    ]
+    assert len(given) > 40
+    words = {word for one in given for word in re.findall(r"[A-Z]\w+", str(one))}
+    assert words <= known | no_measurements | {one.__name__ for one in kinds(Result)}
 
 
 def test_a_fit_shows_its_losses_and_leaves_no_figure_open():
@@ -98,6 +125,8 @@ def test_a_headline_sets_the_best_rate_against_its_baselines():
     [
         (attack(), "attack.json"),
         (reliability(curve(), n_resamples=20), "report.nc"),
+        (task_scores(), "scores.json"),
+        (agreement(), "agreement.json"),
         (ts.SteeringVector(torch.ones(4), 1), "one.safetensors"),
         (ts.VectorSet([ts.SteeringVector(torch.ones(4), layer) for layer in (1, 2)]), "two.safetensors"),
     ],
@@ -108,6 +137,27 @@ def test_what_was_saved_is_loaded_without_its_class(value, name, tmp_path):
     again = ts.load(tmp_path / name)
     assert type(again) is type(value)
     assert repr(again) == repr(value)
+
+
+def test_scores_of_tasks_keep_their_samples_and_judges_their_verdicts(tmp_path):
+    scores, verdicts = task_scores(), agreement()
+    pd.testing.assert_frame_equal(ts.load(scores.save(tmp_path / "s.json")).scores, scores.scores)
+    assert ts.load(tmp_path / "s.json").samples == scores.samples
+    pd.testing.assert_frame_equal(ts.load(verdicts.save(tmp_path / "v.json")).verdicts, verdicts.verdicts)
+    assert scores.headline.startswith("arc_easy, acc: unsteered 0.80 [0.65, 0.90] (n=40); steered (1) 0.65 [")
+    assert verdicts.counts == {"both": 20, "organism:complies alone": 4, "substrings alone": 2, "neither": 14}
+
+
+def test_side_effects_are_drawn_by_vector_with_controls_in_grey():
+    ax = ts.plot.plot_side_effects(side_effects(), random=["random"])
+    lines = {line.get_label(): line for line in ax.lines}
+    assert lines["calm"].get_ydata().tolist() == pytest.approx([0.4, 0.0, 0.4, 1.6])
+    assert lines["random"].get_linestyle() == "--"
+    alone = side_effects(["calm"]).isel(vector=0, drop=True)
+    assert len(ts.plot.plot_side_effects(alone).lines) == 2  # the curve, and the unsteered model
+    with pytest.raises(DataError, match="does not find"):
+        ts.plot.plot_side_effects(side_effects(), "perplexity")
+    plt.close("all")
 
 
 def test_propensities_are_loaded_as_the_array_they_are(tmp_path):

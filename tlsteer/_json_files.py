@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlsteer._storage import read_file, write_atomically
 from tlsteer.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:
@@ -28,6 +31,12 @@ def json_bytes(value: Any, indent: int | None = None) -> bytes:
 def write_json(path: str | Path, value: Any, indent: int | None = None) -> Path:
     """Writes a value as JSON, whole or not at all."""
     return write_atomically(path, json_bytes(value, indent))
+
+
+def json_columns(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """A table as a list for each column, for JSON; what is undefined is None."""
+    plain = table.astype(object)
+    return {str(name): column.where(column.notna(), None).tolist() for name, column in plain.items()}
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -6,6 +6,7 @@ from circuitsvis.utils.render import RenderedHTML
 
 import tlsteer as ts
 from tests.faults.calls import QUIET, Calls, vector
+from tests.plot.gallery import task_scores
 
 
 class RoomCalls(Calls):
@@ -123,6 +124,7 @@ class RoomCalls(Calls):
             self.model, {"a": self.texts[:2]}, {"c": self.texts[:2]}, n_samples=2, n_draws=2, **QUIET
         )
         pictures = {
+            "plot_agreement": {"found": ts.judges.agreement("substrings", ts.judges.PhraseJudge(["a"]), ["p"], ["a"])},
             "plot_attacks": {"rates": self.attack.rates.assign(requests="r", attack="v")},
             "plot_changes": {"fit": ts.fit.fit_unsupervised(
                 self.model, self.texts[:1], 1, 3, norm=2.0, n_vectors=1, steps=2, **QUIET)},
@@ -146,11 +148,15 @@ class RoomCalls(Calls):
             "plot_readout": {"table": ts.analyse.read_out(self.model, vector(), 3, n_random=5), "reading": "logit"},
             "plot_relative_steerability": {"table": shifts},
             "plot_shift_scatter": {"table": shifts},
+            "plot_side_effects": {
+                "effects": ts.side_effects(self.model, vector(), self.texts[:2], self.x, n_resamples=10, **QUIET),
+                "measure": "kl", "random": []},
             "plot_steerability": {"reports": {"d": self.report}},
             "plot_steerability_by_layer": {"table": by_layer},
             "plot_surprisal": {"found": natural},
             "plot_sweep": {"sweep": sweep, "of": "value", "multiplier": 1.0, "largest": True},
             "plot_sweep_grid": {"sweep": sweep, "where": {}, "largest": True},
+            "plot_task_scores": {"found": task_scores()},
             "plot_token_effects": {"effects": effects},
             "plot_trace": {"traced": self.traced, "quantity": "relative_norm", "position": -1},
             "plot_trace_map": {"traced": self.traced, "sample": 0, "quantity": "relative_norm"},

@@ -23,6 +23,8 @@ from tlsteer.analyse import (
 from tlsteer.analyse._layers.sweep_result import LayerSweep
 from tlsteer.evaluate import reliability
 from tlsteer.fit import OneShotFit, UnsupervisedFit
+from tlsteer.harnesses import TaskScores
+from tlsteer.judges import Agreement
 from tlsteer.stats import Estimate, rate
 
 X = np.linspace(-1.5, 1.5, 7)
@@ -281,12 +283,42 @@ def against():
     return comparison(), found
 
 
+def side_effects(names=("calm", "random")):
+    strength = np.array([-1.0, 0.0, 1.0, 2.0])
+    kl = np.stack([0.2 * strength**2 * (1 + (name != "random")) for name in names])
+    arrays = {f"kl{end}": kl + off for end, off in (("", 0), ("_low", -0.03), ("_high", 0.03))}
+    return xr.Dataset(
+        {name: (("vector", "multiplier"), values) for name, values in arrays.items()}
+        | {"kl_n": (("vector", "multiplier"), np.full(kl.shape, 40))},
+        {"vector": list(names), "multiplier": strength},
+        {"confidence": 0.95},
+    )
+
+
+def task_scores():
+    rows = [
+        {"condition": condition, "task": task, "metric": metric} | vars(rate(round(40 * share) - 6 * number, 40))
+        for number, condition in enumerate(["unsteered", "steered (1)", "random 0 (1)"])
+        for task, metric, share in (("arc_easy", "acc", 0.8), ("arc_easy", "acc_norm", 0.7), ("hellaswag", "acc", 0.5))
+    ]
+    return TaskScores(pd.DataFrame(rows), {"unsteered": {"arc_easy": [{"doc": "Why?", "acc": 1.0}]}})
+
+
+def agreement():
+    rows = [(1.0, 1.0)] * 20 + [(1.0, 0.0)] * 4 + [(0.0, 1.0)] * 2 + [(0.0, 0.0)] * 14 + [(np.nan, 1.0)]
+    said = pd.DataFrame(rows, columns=["first", "second"])
+    return Agreement("organism:complies", "substrings", said.assign(prompt=[*map(str, range(len(said)))], text="t"))
+
+
 PICTURES: dict[str, Callable[..., Any]] = {
     "plot_sweep": lambda **look: plot.plot_sweep(sweep(("diff_means", "pca")), **look),
     "plot_sweep one layer": lambda **look: plot.plot_sweep(sweep(layers=[4]), **look),
     "plot_sweep many": lambda **look: plot.plot_sweep(sweep(TRAITS, layers=range(26)), "slope", **look),
     "plot_sweep_grid": lambda **look: plot.plot_sweep_grid(sweep(units="1"), **look),
     "plot_losses": lambda **look: plot.plot_losses(losses(), **look),
+    "plot_agreement": lambda **look: plot.plot_agreement(agreement(), **look),
+    "plot_side_effects": lambda **look: plot.plot_side_effects(side_effects(), random=["random"], **look),
+    "plot_task_scores": lambda **look: plot.plot_task_scores(task_scores(), **look),
     "plot_changes": lambda **look: plot.plot_changes(changes(), **look),
     "plot_rates": lambda **look: plot.plot_rates(rates(), **look),
     "plot_rates_by_multiplier": lambda **look: plot.plot_rates_by_multiplier(rates((0.5, 1.0, 2.0)), **look),

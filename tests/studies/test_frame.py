@@ -1,5 +1,6 @@
 """The frame of studies, on one of one's own: what is given is checked first, kept, resumed, and can be repeated."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,18 @@ from tlsteer.data import data_hash
 from tlsteer.errors import DataError, ModelError
 from tlsteer.runs import about_model
 from tlsteer.stats import rate
-from tlsteer.studies import Bench, Finding, Study, StudyPreset, StudyResult, _frame, find_study, judge_or, study_names
+from tlsteer.studies import (
+    Bench,
+    Finding,
+    PlannedWork,
+    Study,
+    StudyPreset,
+    StudyResult,
+    _frame,
+    find_study,
+    judge_or,
+    study_names,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,7 @@ def measure(bench: Bench[Preset, Prompts]) -> pd.DataFrame:
         texts = ts.generate(bench.model, bench.data.texts, max_new_tokens=bench.preset.max_new_tokens, progress=False)
         return pd.DataFrame({"prompt": bench.data.texts, "text": texts, "condition": "unsteered"})
 
+    bench.begin("writing texts")
     texts = bench.run.unit("texts", written)
     if bench.preset.other is not None:
         texts["text"] += about_model(bench.second_model())["dtype"]
@@ -64,6 +77,7 @@ OWN = Study(
     read_data=lambda data, preset, seed: Prompts(Path(data).read_text().splitlines()),
     measure=measure,
     report=report,
+    work=lambda preset, data: [PlannedWork("writing texts", "write", len(data.texts), preset.max_new_tokens)],
 )
 JUDGED = Study(**{**vars(OWN), "judge": judge_or("organism", "texts"), "takes_other": True, "default": Preset()})
 
@@ -89,6 +103,13 @@ def test_a_study_of_ones_own_is_one_object_and_runs_by_its_place(tmp_path):
     assert "There is no paper." in page
     result = StudyResult.load(tmp_path / "run")
     assert result.texts["prompt"].tolist() == ["Hello", "What is 3?"]
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_parts_of_the_work_are_told_to_whoever_wants_progress(progress, lines, capsys):
+    OWN.run(loaded("llama"), data=lines, preset=Preset(), progress=progress)
+    told = r"1 of 1: writing texts: 2 of 4 new tokens; about \d+ seconds left at most\n"
+    assert (re.search(told, capsys.readouterr().err) is not None) == progress
 
 
 def test_the_result_has_what_the_frame_knows(lines, tmp_path):

@@ -1,7 +1,10 @@
 import warnings
 
+import pytest
+
 from tests.small_models import loaded
-from tlsteer.studies._plan import Plan, PlannedWork, probed
+from tlsteer.errors import DataError
+from tlsteer.studies._plan import Phases, Plan, PlannedWork, Speed, probed
 
 
 def test_a_probe_tells_how_long_a_step_and_a_token_last_and_warns_of_nothing():
@@ -13,6 +16,24 @@ def test_a_probe_tells_how_long_a_step_and_a_token_last_and_warns_of_nothing():
     fits, texts = PlannedWork("vectors", "fit", 3, 10), PlannedWork("texts", "write", 5, 7)
     assert speed.seconds(fits) == 3 * 10 * speed.step
     assert speed.seconds(texts) == 3 * 7 * speed.token  # three batches of two
+
+
+def test_parts_of_a_run_are_told_with_what_is_left(capsys):
+    work = [
+        PlannedWork("fitting", "fit", 3, 10),
+        PlannedWork("writing", "write", 5, 7),
+        PlannedWork("judging", "read", 5),
+    ]
+    phases = Phases(work, Speed(step=2.0, token=10.0, batch_size=2))
+    for one in work:
+        phases.begin(one.what)
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 3: fitting: 3 of 10 steps; about 4.5 minutes left at most besides what is read",
+        "2 of 3: writing: 5 of 7 new tokens; about 3.5 minutes left at most besides what is read",
+        "3 of 3: judging: 5",
+    ]
+    with pytest.raises(DataError, match="'resting' is not planned; the study's work is fitting, writing, judging"):
+        phases.begin("resting")
 
 
 def test_a_study_that_does_not_tell_its_work_is_said_not_to():

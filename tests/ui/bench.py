@@ -9,6 +9,7 @@ import uvicorn
 
 import tlsteer as ts
 from tests.small_models import WIDTH, loaded
+from tlsteer.ui._app import App
 from tlsteer.ui._bench import Bench, Offered, Prompt
 from tlsteer.ui._serving import guarded_app, listening
 
@@ -39,11 +40,15 @@ def asked(**changes):
     } | changes  # fmt: skip
 
 
-@contextmanager
 def served(bench, runs):
     """The address of a page."""
+    return serving(guarded_app(App(bench, runs).starlette(), TOKEN, "127.0.0.1"))
+
+
+@contextmanager
+def serving(app):
+    """The address of an application that is served in a thread."""
     with listening("127.0.0.1", 0) as listener:
-        app = guarded_app(bench, runs, TOKEN, "127.0.0.1")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

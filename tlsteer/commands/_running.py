@@ -29,10 +29,11 @@ _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 @dataclass(frozen=True)
 class Said:
-    """What a command found: in words, and as JSON values with names for what reads it."""
+    """What a command found: in words, and as JSON values with names for what reads it; and what it goes on to do."""
 
     text: str
     values: Any
+    then: Callable[[], None] | None = None
 
 
 def told(command: Callable[..., Said]) -> Callable[..., None]:
@@ -46,7 +47,9 @@ def told(command: Callable[..., Said]) -> Callable[..., None]:
                 said = command(**given)
         finally:
             _quiet.reset(before)
-        print(_as_json(said.values) if json else said.text)
+        print(_as_json(said.values) if json else said.text, flush=True)
+        if said.then is not None:
+            said.then()
 
     found = inspect.signature(command, eval_str=True)
     options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tlsteer.commands._options import Device, Dtype
+from tlsteer.commands._running import Said, loaded_model
 from tlsteer.errors import VectorError
 
 _EMBEDDED = "organism"
@@ -27,7 +28,7 @@ def ui(
     runs: Annotated[Path, typer.Option(help="The folder in which trials are saved.")] = Path("runs/ui"),
     device: Device = None,
     dtype: Dtype = "float32",
-) -> None:
+) -> Said:
     """Try vectors by hand on a local page: prompts, multipliers, texts side by side as they are written.
 
     \b
@@ -37,10 +38,9 @@ def ui(
     """
     if not vectors and model != _EMBEDDED:
         raise VectorError(f"give at least one saved vector for {model!r}: tlsteer ui {model} vector.safetensors")
-    from tlsteer.ui._serving import check_installed, serve_bench
+    from tlsteer.ui._serving import bench_page, check_installed
 
     check_installed()
-    from tlsteer.commands._running import loaded_model
     from tlsteer.ui._bench import Bench
     from tlsteer.ui._starters import example_prompts, offered_examples, offered_files
 
@@ -53,4 +53,5 @@ def ui(
         offered or offered_examples(loaded),
         example_prompts(loaded) if model == _EMBEDDED else (),
     )
-    serve_bench(bench, host=host, port=port, runs=runs)
+    page = bench_page(bench, host=host, port=port, runs=runs)
+    return Said(page.said, {"address": page.address}, page.serve)

@@ -8,15 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from tlsteer._json_files import read_json, write_json
+from tlsteer._json_files import json_columns, read_json, write_json
 from tlsteer.errors import DataError
 
 
 def save_texts(path: str | Path, kind: str, texts: pd.DataFrame, about: Mapping[str, Any]) -> Path:
     """Writes a table of texts with a column `layer`, and what was run; whole or not at all."""
-    plain = texts.astype(object)
-    columns = {str(name): column.where(column.notna(), None).tolist() for name, column in plain.items()}
-    return write_json(path, {kind: about, "texts": columns})
+    return write_json(path, {kind: about, "texts": json_columns(texts)})
 
 
 def load_texts(path: str | Path, kind: str, what: str) -> tuple[pd.DataFrame, dict[str, Any]]:

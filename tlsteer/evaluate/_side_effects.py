@@ -90,6 +90,7 @@ def side_effects(
 
     >>> cost = side_effects(model, {"caa": caa, "random": control}, neutral_texts, [0, 1, 2, 4])
     >>> cost.kl_p95.sel(vector="caa", multiplier=2).item()
+    >>> plot.plot_side_effects(cost, "kl_p95", random=["random"])
     """
     how = settled(Estimating(), estimating, EstimatingSettings)
     surface = Surface(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from tlsteer._arguments import Count, Seed, Whole, checked
+from tlsteer._json_files import json_columns, read_json, write_json
 from tlsteer._model_type import Model
+from tlsteer._results import Result
 from tlsteer.errors import DataError, ModelError
 from tlsteer.fit import random_vector
 from tlsteer.positions import Positions
@@ -21,8 +24,8 @@ from tlsteer.vector_sets import VectorSet
 from tlsteer.vectors import SteeringVector
 
 
-@dataclass(frozen=True, eq=False)
-class TaskScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class TaskScores(Result):
     """How a model does on tasks under each condition.
 
     Attributes:
@@ -34,7 +37,43 @@ class TaskScores:
     scores: pd.DataFrame
     samples: Mapping[str, Mapping[str, Sequence[Any]]]
 
-    def __str__(self) -> str:
+    _picture = "plot_task_scores"
+    _next = ".samples has what was asked and answered."
+
+    @property
+    def headline(self) -> str:
+        """The first task's first metric under every condition, with intervals."""
+        if self.scores.empty:
+            return "lm-eval gave no score."
+        first = self.scores.iloc[0]
+        own = self.scores[(self.scores["task"] == first["task"]) & (self.scores["metric"] == first["metric"])]
+        said = [f"{name} {Estimate(*of)}" for name, *of in own[["condition", "value", "low", "high", "n"]].to_numpy()]
+        return f"{first['task']}, {first['metric']}: {'; '.join(said)}."
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """See `scores`."""
+        return self.scores
+
+    def save(self, path: str | Path) -> Path:
+        """Writes scores and samples as one JSON file, whole or not at all; what JSON has no name for becomes text."""
+        samples = json.loads(json.dumps(self.samples, default=str))
+        return write_json(path, {"task_scores": json_columns(self.scores), "samples": samples})
+
+    @classmethod
+    def load(cls, path: str | Path) -> TaskScores:
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: no such file, or one that is something else.
+        """
+        content = read_json(path, "TaskScores saved by tlsteer")
+        try:
+            numbers = {"value": float, "low": float, "high": float, "n": int}
+            return cls(pd.DataFrame(content["task_scores"]).astype(numbers), content["samples"])
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{str(path)!r} is not TaskScores saved by tlsteer ({error!r})") from None
+
+    def __repr__(self) -> str:
         return self.scores.to_string(index=False, float_format="{:.3f}".format)
 
 

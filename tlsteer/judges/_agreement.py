@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from tlsteer._arguments import Seed, checked
+from tlsteer._json_files import json_columns, read_json, write_json
+from tlsteer._results import Result
+from tlsteer.errors import DataError
 from tlsteer.judges._specs import JudgeLike, judge_from
 from tlsteer.judges._verdicts import verdicts
 from tlsteer.stats import Estimate, bootstrap_interval, clustered_rate
@@ -47,7 +51,7 @@ def agreement(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Agreement:
+class Agreement(Result):
     """How far two judges agree; texts on which either says nothing are left out.
 
     Attributes:
@@ -61,6 +65,43 @@ class Agreement:
     second: str
     verdicts: pd.DataFrame
     seed: int = 0
+
+    _picture = "plot_agreement"
+    _next = ".disagreements has the texts on which the two differ."
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many texts both said yes to, either alone, and neither."""
+        first, second, _ = self._known
+        pairs = {
+            "both": first & second, f"{self.first} alone": first & ~second, f"{self.second} alone": ~first & second,
+            "neither": ~first & ~second,
+        }  # fmt: skip
+        return {who: int(texts.sum()) for who, texts in pairs.items()}
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """See `verdicts`."""
+        return self.verdicts
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the verdicts as one JSON file, whole or not at all; the numbers are counted from these."""
+        names = {"agreement": [self.first, self.second], "seed": self.seed}
+        return write_json(path, names | {"verdicts": json_columns(self.verdicts)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Agreement:
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: no such file, or one that is something else.
+        """
+        content = read_json(path, "an Agreement saved by tlsteer")
+        try:
+            first, second = content["agreement"]
+            table = pd.DataFrame(content["verdicts"]).astype({"first": float, "second": float})
+            return cls(first, second, table, content["seed"])
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{str(path)!r} is not an Agreement saved by tlsteer ({error!r})") from None
 
     @cached_property
     def _known(self) -> tuple[Bool[np.ndarray, " texts"], Bool[np.ndarray, " texts"], np.ndarray]:
@@ -97,10 +138,7 @@ class Agreement:
         return known.query("first != second").reset_index(drop=True)
 
     def __repr__(self) -> str:
-        first, second, _ = self._known
-        both, one, other, neither = (
-            int(count.sum()) for count in (first & second, first & ~second, ~first & second, ~first & ~second)
-        )
+        both, one, other, neither = self.counts.values()
         return (
             f"Agreement of {self.first!r} and {self.second!r}: {self.share}, kappa {self.kappa}; "
             f"both {both}, the first alone {one}, the second alone {other}, neither {neither}"

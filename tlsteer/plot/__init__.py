@@ -1,5 +1,6 @@
 """Pictures: each function takes a result, draws it on `ax` (or new axes) and returns the Axes; none computes."""
 
+from tlsteer.plot._agreement import plot_agreement
 from tlsteer.plot._attack import plot_attacks
 from tlsteer.plot._comparison import plot_cosine_against_effect, plot_cosines, plot_effects, plot_norms
 from tlsteer.plot._connectivity import plot_paths
@@ -16,12 +17,14 @@ from tlsteer.plot._reading import (
     plot_written,
 )
 from tlsteer.plot._reliability import plot_propensity, plot_steerability, plot_steerability_by_layer, plot_variance
-from tlsteer.plot._side_effects import plot_effect_against_side_effect
+from tlsteer.plot._side_effects import plot_effect_against_side_effect, plot_side_effects
 from tlsteer.plot._sweeps import plot_layer_transfer, plot_sweep, plot_sweep_grid
+from tlsteer.plot._task_scores import plot_task_scores
 from tlsteer.plot._transfer import plot_transfer
 from tlsteer.plot._verbalization import plot_mosaic, plot_rate_by_layer, plot_surprisal, plot_verbalization
 
 __all__ = [
+    "plot_agreement",
     "plot_attacks",
     "plot_changes",
     "plot_classifier",
@@ -43,11 +46,13 @@ __all__ = [
     "plot_readout",
     "plot_relative_steerability",
     "plot_shift_scatter",
+    "plot_side_effects",
     "plot_steerability",
     "plot_steerability_by_layer",
     "plot_surprisal",
     "plot_sweep",
     "plot_sweep_grid",
+    "plot_task_scores",
     "plot_token_effects",
     "plot_trace",
     "plot_trace_map",

@@ -1,18 +1,71 @@
-"""What steering buys against what it costs: effect over side effect, with the budget."""
+"""What steering costs: side effects over the multiplier, and what it buys for them, with the budget."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from typing_extensions import Unpack
 
 from tlsteer.analyse._calibration.calibration import Calibration
+from tlsteer.plot._curves import Curve, labelled, panels_of
 from tlsteer.plot._fitting import legend_around
 from tlsteer.plot._style import Look, chance, draws, new_axes, paint, series, tidy
 
 # Shown of a calibration: this far around its budget. Below, nothing moves; beyond, the model is another.
 _FROM, _TO = 1e-4, 5.0
+_SIDE_EFFECTS = {
+    "kl": "KL on neutral text",
+    "kl_p95": "KL on neutral text, 95th percentile",
+    "perplexity": "perplexity of neutral text",
+    "repetition": "share of repeated 4-grams",
+    "accuracy": "accuracy on unrelated questions",
+}
+
+
+@draws
+def plot_side_effects(
+    effects: xr.Dataset,
+    measure: str = "kl",
+    ax: Axes | None = None,
+    *,
+    random: Sequence[str] = (),
+    **look: Unpack[Look],
+) -> Axes:
+    """A side effect over the multiplier with its interval: one line per vector and layer, grey dashes for random ones.
+
+    The dotted line is the unsteered model.
+
+    Args:
+        effects: of `side_effects`.
+        measure: "kl", "kl_p95", "perplexity", "repetition" or "accuracy".
+        ax: where to draw; new axes by default.
+        random: the names of vectors that are controls.
+        look: figsize, title and palette; see `Look`.
+    """
+    data = effects[[measure, f"{measure}_low", f"{measure}_high", f"{measure}_n"]]
+    data = data.expand_dims({axis: [""] for axis in ("vector", "layer") if axis not in data.dims})
+    cells = [(name, layer) for name in data["vector"].values.tolist() for layer in data["layer"].values.tolist()]
+    curves, drawn = [], 0
+    for name, layer in cells:
+        own = data.sel(vector=name, layer=layer)
+        values = (own[f"{measure}{end}"].values for end in ("", "_low", "_high"))
+        style, drawn = (chance(), drawn) if name in random else (series(drawn), drawn + 1)
+        label = ", ".join(filter(None, [str(name), f"layer {layer}" if layer != "" else ""])) or "steered"
+        curves.append(Curve(label, own["multiplier"].values, *values, style))
+    panels = panels_of(curves, ax, 6.4, 3.6)
+    for panel in panels:
+        panel.axhline(float(data[measure].sel(multiplier=0)[0, 0]), color=paint("grey"), linestyle=":", linewidth=1)
+    counts = " or ".join(map(str, sorted({int(n) for n in data[f"{measure}_n"].values.ravel()})))
+    units = data[measure].attrs.get("units", "1")
+    what = _SIDE_EFFECTS[measure] + (f" ({units})" if units != "1" else "")
+    interval = f"{effects.attrs['confidence']:.0%} interval" if "confidence" in effects.attrs else "interval"
+    if len(curves) > 1 and len(panels) == 1:
+        legend_around(panels[0])
+    return labelled(panels, "multiplier of the vector (0: unsteered)", f"{what}\nn = {counts}, {interval}")
 
 
 @draws

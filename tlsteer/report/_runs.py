@@ -38,14 +38,18 @@ def write_index(folder: str | Path, path: str | Path | None = None) -> Path:
 
     >>> write_index("runs")                        # runs/index.html
     """
-    folder = Path(folder)
+    return write_page(path or Path(folder) / "index.html", index_page(Path(folder)))
+
+
+def index_page(folder: Path) -> str:
+    """The page that lists the runs in a folder, as HTML; pages of finished runs that have none are written."""
     if not os.path.isdir(folder):  # which says of no name that it cannot be one
         raise DataError(f"there is no folder {str(folder)!r}")
     found = sorted(one.parent for one in folder.rglob(FILE) if "units" not in one.relative_to(folder).parts)
     if not found:
         raise DataError(f"{str(folder)!r} holds no runs")
     runs = sorted((_run(one, folder) for one in found), key=lambda run: run.started, reverse=True)
-    return write_page(path or folder / "index.html", rendered("runs.html", folder=str(folder), runs=runs))
+    return rendered("runs.html", folder=str(folder), runs=runs)
 
 
 def _run(run: Path, folder: Path) -> _Run:

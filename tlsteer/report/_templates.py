@@ -31,6 +31,12 @@ def write_page(path: str | Path, page: str) -> Path:
     return write_atomically(path, page.encode(errors="replace"))
 
 
+def served_policy() -> str:
+    """What a server says of these pages: the script of this version is all that runs in them, whoever wrote them."""
+    own = f"script-src 'sha256-{_hash(_own_file('page.js'))}'; style-src 'unsafe-inline'"
+    return f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
 def _own_file(name: str) -> Markup:
     """A file of this package, which may stand in the page as it is."""
     return Markup(files("tlsteer.report").joinpath(name).read_text(encoding="utf-8"))

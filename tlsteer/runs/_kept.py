@@ -37,11 +37,14 @@ from tlsteer.evaluate._curve_files import load_curve, save_curve
 from tlsteer.evaluate._flipping import Flips
 from tlsteer.evaluate._reliability_report import ReliabilityReport
 from tlsteer.fit._fit import Fit
+from tlsteer.harnesses._tasks import TaskScores
+from tlsteer.judges._agreement import Agreement
 from tlsteer.vectors import SteeringVector
 
 # What saves and loads itself.
 RESULTS = (
     AcrossDatasets,
+    Agreement,
     AttackSuccess,
     Calibration,
     EffectComparison,
@@ -50,6 +53,7 @@ RESULTS = (
     ModeConnectivity,
     ReliabilityReport,
     Surprisal,
+    TaskScores,
     TransferMatrix,
     VectorComparison,
     Verbalization,

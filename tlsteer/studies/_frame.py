@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 from tlsteer._model_type import Model
 from tlsteer._surface import Surface
@@ -26,22 +26,11 @@ from tlsteer.organism import MODELS
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.studies._cautions import cautions
 from tlsteer.studies._command import command_of
-from tlsteer.studies._plan import Plan, PlannedWork, probed
-from tlsteer.studies._preset import StudyPreset
+from tlsteer.studies._plan import Phases, Plan, PlannedWork, probed
+from tlsteer.studies._preset import StudyData, StudyPreset
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies._room import Room
 from tlsteer.studies._settings import check_complete, is_settings_file, plain, preset_from, settings_in
-
-
-@runtime_checkable
-class StudyData(Protocol):
-    """What a study runs on."""
-
-    @property
-    def hash(self) -> str:
-        """Of all of it."""
-        ...
-
 
 P = TypeVar("P", bound=StudyPreset)
 D = TypeVar("D", bound=StudyData)
@@ -74,6 +63,7 @@ class Bench(Generic[P, D]):
         embedded: whether the model is an embedded one on data of its own world.
         seed: of everything that is drawn.
         progress: show bars.
+        phases: of the planned work, which `begin` tells.
         changed: the settings that the call changed in the preset.
         command: that repeats the run.
     """
@@ -87,9 +77,14 @@ class Bench(Generic[P, D]):
     embedded: bool
     seed: int
     progress: bool
+    phases: Phases
     changed: Mapping[str, Any]
     command: str
     device: str | None = None
+
+    def begin(self, what: str) -> None:
+        """Says that some of the planned work begins, which part of all it is, and how long the rest lasts about."""
+        self.phases.begin(what)
 
     def release(self) -> None:
         """Lets go of the model, and makes room for a judge or a second one, unless `keep_models` says otherwise."""
@@ -150,7 +145,7 @@ class Study(Generic[P, D, M]):
         judge: makes the judge from what is given (or None), the settings, and whether the model is an embedded one; its
             `name` goes into the config. None for a study that takes no judge.
         takes_other: whether a second model may be given.
-        work: how many fits and texts a run is, for `plan`.
+        work: how many fits and texts a run is, in the order in which `measure` begins them: for `plan`, `Bench.begin`.
         measure: everything that is heavy, in units of the run.
         report: says what was measured: `Bench.result` with headline, findings, tables and the rest.
     """
@@ -168,7 +163,7 @@ class Study(Generic[P, D, M]):
     default: P | None = None
     judge: Callable[[Any, P, bool], Any] | None = None
     takes_other: bool = False
-    work: Callable[[P, D], Sequence[PlannedWork]] | None = None
+    work: Callable[[P, D], Sequence[PlannedWork]] = lambda preset, data: ()
 
     def run(
         self,
@@ -216,7 +211,11 @@ class Study(Generic[P, D, M]):
             "seed": seed,
         }  # fmt: skip
         with RunDirectory(run_dir, config) as folder:
-            bench = Bench(self, folder, loaded, seed=seed, progress=progress, device=device, **vars(asked))
+            work = self.work(asked.preset, asked.data)
+            bench = Bench(
+                self, folder, loaded, seed=seed, progress=progress, device=device, **vars(asked),
+                phases=Phases.of(work, loaded, asked.preset.batch_size) if progress else Phases(work),
+            )  # fmt: skip
             del loaded  # so that a second model can take its place
             result = self.report(bench, self.measure(bench))
             if run_dir is not None:
@@ -235,7 +234,7 @@ class Study(Generic[P, D, M]):
         """
         given, device = self._asked(model, **asked), asked.get("device")
         (room := self._room(model, given, device)).check()
-        work = self.work(given.preset, given.data) if self.work else ()
+        work = self.work(given.preset, given.data)
         speed = probed(_loaded(model, device, given.preset.dtype), given.preset.batch_size) if probe else None
         return Plan(work, room.lines, speed)
 

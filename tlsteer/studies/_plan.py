@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tqdm.auto import tqdm
+
 from tlsteer._model_type import Model
 from tlsteer._surface import Surface
 from tlsteer.data import Example
+from tlsteer.errors import DataError
 from tlsteer.fit import OneShot, fit_many
 from tlsteer.generation import generate
 from tlsteer.models import chat_prompt
 
 _QUESTION, _ANSWER = "Tell me in a few sentences about the sea.", " It"
-_SECONDS = 10.0
+_SECONDS, _GLANCE = 10.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class PlannedWork:
     """Units of one kind.
 
     Attributes:
-        what: they are, in words.
-        kind: vectors to fit, texts to write, or texts that a judge reads.
+        what: is done, in words: "fitting vectors".
+        kind: vectors to fit, texts to write, or something that is read, such as texts by a judge.
         units: how many at most.
         size: of a unit at most: steps of a fit, new tokens of a text; 0 for what is read.
     """
@@ -35,6 +39,10 @@ class PlannedWork:
     kind: Literal["fit", "write", "read"]
     units: int
     size: int = 0
+
+    def __str__(self) -> str:
+        each = {"fit": f" of {self.size} steps", "write": f" of {self.size} new tokens", "read": ""}[self.kind]
+        return f"{self.what}: {self.units:,}{each}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,10 @@ class Speed:
             return work.units * work.size * self.step
         return math.ceil(work.units / self.batch_size) * work.size * self.token if work.kind == "write" else math.nan
 
+    def total(self, work: Sequence[PlannedWork]) -> float:
+        """How long all of it lasts at most, but for what was not probed."""
+        return sum(seconds for one in work if not math.isnan(seconds := self.seconds(one)))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -73,20 +85,18 @@ class Plan:
     speed: Speed | None
 
     def __str__(self) -> str:
-        words = {"fit": "steps", "write": "new tokens"}
         lines = ["Work, at most:"]
         for one in self.work:
-            tokens = f" of {one.size} {words[one.kind]} ({one.units * one.size:,})" if one.kind in words else ""
-            lines.append(f"  {one.what}: {one.units:,}{tokens}{self._lasting(one)}")
+            total = f" ({one.units * one.size:,})" if one.size else ""
+            lines.append(f"  {one}{total}{self._lasting(one)}")
         if not self.work:
             lines.append("  this study does not tell")
         lines += ["Memory:", *(f"  {line}" for line in self.memory or ["an embedded model's, a few MB"])]
         lines.append("Activations come on top, and those of fits are the largest.")
         if self.speed is not None:
-            total = sum(seconds for one in self.work if not math.isnan(seconds := self.speed.seconds(one)))
             lines.append(
-                f"Time, after a probe of {_SECONDS:g} seconds: about {_duration(total)} at most for fits and texts; "
-                "judges were not probed. Texts that end early take less."
+                f"Time, after a probe of {_SECONDS:g} seconds: about {_duration(self.speed.total(self.work))} at most "
+                "for fits and texts; what is read was not probed. Texts that end early take less."
             )
         return "\n".join(lines)
 
@@ -95,6 +105,43 @@ class Plan:
             return ""
         seconds = self.speed.seconds(work)
         return ", not probed" if math.isnan(seconds) else f", about {_duration(seconds)}"
+
+
+class Phases:
+    """The planned work of a run, told part by part.
+
+    Args:
+        work: in the order in which it begins.
+        speed: of the model; None where nobody looks on.
+    """
+
+    def __init__(self, work: Sequence[PlannedWork], speed: Speed | None = None) -> None:
+        self.begun: list[str] = []
+        self._work, self._speed = {one.what: one for one in work}, speed
+
+    @classmethod
+    def of(cls, work: Sequence[PlannedWork], model: Model, batch_size: int) -> Phases:
+        """Those of a run that somebody looks on, after a glance at how fast the model is."""
+        nothing = Speed(math.nan, math.nan, batch_size)
+        return cls(work, probed(model, batch_size, _GLANCE) if any(one.size for one in work) else nothing)
+
+    def begin(self, what: str) -> None:
+        """Says which part of all begins, and how long what is left lasts at most: "2 of 3: writing texts: ..."
+
+        Raises:
+            DataError: it is not among the work.
+        """
+        if what not in self._work:
+            raise DataError(f"{what!r} is not planned; the study's work is {', '.join(self._work) or 'none'}")
+        self.begun.append(what)
+        number = [*self._work].index(what)
+        left = [*self._work.values()][number:]
+        if self._speed is None:
+            return
+        reading = " besides what is read" if any(one.kind == "read" for one in left) else ""
+        seconds = self._speed.total(left)
+        lasting = f"; about {_duration(seconds)} left at most{reading}" if seconds else ""
+        tqdm.write(f"{number + 1} of {len(self._work)}: {self._work[what]}{lasting}", file=sys.stderr)
 
 
 def probed(model: Model, batch_size: int, seconds: float = _SECONDS) -> Speed:

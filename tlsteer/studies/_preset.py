@@ -1,9 +1,10 @@
-"""The settings that all studies have."""
+"""What every study is given: settings, of which some are those of all, and data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from tlsteer._model_type import Model
 
@@ -27,3 +28,13 @@ class StudyPreset:
     judge_device: str | None = None
     judge_dtype: str | None = None
     keep_models: bool = False
+
+
+@runtime_checkable
+class StudyData(Protocol):
+    """What a study runs on."""
+
+    @property
+    def hash(self) -> str:
+        """Of all of it."""
+        ...

@@ -17,7 +17,6 @@ _POLICY = (
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
-    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
@@ -36,10 +35,12 @@ class Guard:
         token: the first part of every address, compared in a time that tells nothing of it.
         names: what this machine may be called in an address, besides "localhost" and IP addresses. A page of another
             site can point a name of its own at this machine, but not a number.
+        policy: what may run and be fetched in its pages; by default the page's own files.
     """
 
-    def __init__(self, app: ASGIApp, token: str, names: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, token: str, names: Iterable[str] = (), policy: str | None = None) -> None:
         self._app, self._token = app, token
+        self._headers = {"content-security-policy": policy or _POLICY} | _HEADERS
         self._names = {"localhost", *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +52,7 @@ class Guard:
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                MutableHeaders(scope=message).update(self._headers)
             await send(message)
 
         refusal = self._refusal(scope)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from tlsteer.ui._bench import Bench, Offered
 from tlsteer.vectors import SteeringVector
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.applications import Starlette
+
+    from tlsteer.ui._guard import Guard
 
 HOST, PORT, RUNS = "127.0.0.1", 8642, Path("runs/ui")
 _EVERYWHERE = ("", "0.0.0.0", "::")
@@ -56,41 +59,79 @@ def serve(
 
     >>> ts.ui.serve(model, {"refusal": vector})
     """
+    from rich.console import Console
+
     check_installed()
     made = {name: Offered(vector, f"vectors[{name!r}]") for name, vector in vectors.items()}
-    serve_bench(Bench(model, "...  # your model", made), host=host, port=port, runs=Path(runs))
+    page = bench_page(Bench(model, "...  # your model", made), host=host, port=port, runs=Path(runs))
+    Console(highlight=False, markup=False, soft_wrap=True).print(page.said)
+    page.serve()
 
 
-def serve_bench(bench: Bench, *, host: str, port: int | None, runs: Path) -> None:
-    """Serves the page of a bench until it is interrupted."""
+@dataclass(frozen=True)
+class Page:
+    """A page at an address of this machine, which answers once it is served.
+
+    Attributes:
+        address: with the token.
+        said: the address in words, and who can reach it.
+        serve: until it is interrupted.
+    """
+
+    address: str
+    said: str
+    serve: Callable[[], None]
+
+
+def page_of(
+    app: Starlette, gives: str, *, host: str = HOST, port: int | None = None, policy: str | None = None
+) -> Page:
+    """A page behind its guard, on a socket of its own.
+
+    Args:
+        app: what answers.
+        gives: what whoever has the address can do.
+        host: see `serve`.
+        port: see `serve`.
+        policy: what may run in its pages; see `Guard`.
+    """
     import uvicorn
-    from rich.console import Console
+
+    listener, token = listening(host, port), secrets.token_urlsafe(24)
+    shown = f"[{host}]" if ":" in host else "localhost" if host in _EVERYWHERE else host
+    address = f"http://{shown}:{listener.getsockname()[1]}/{token}/"
+    said = f"Open {address} (Ctrl+C ends it)"
+    if host in _EVERYWHERE or not host.startswith(("127.", "localhost", "::1")):
+        said += f"\nOther machines can reach it: whoever has this address can {gives}."
+    config = uvicorn.Config(
+        guarded_app(app, token, host, policy), log_level="warning", access_log=False, server_header=False, ws="none",
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+
+    def serve() -> None:
+        with listener:
+            uvicorn.Server(config).run(sockets=[listener])
+
+    return Page(address, said, serve)
+
+
+def bench_page(bench: Bench, *, host: str, port: int | None, runs: Path) -> Page:
+    """The page of a bench."""
+    from tlsteer.ui._app import App
 
     if not bench.offered:
         raise VectorError("give at least one vector for the page to offer")
     for one in bench.offered.values():
         one.vector.check(Surface(bench.model))
-    with listening(host, port) as listener:
-        token = secrets.token_urlsafe(24)
-        guarded = guarded_app(bench, runs, token, host)
-        shown = f"[{host}]" if ":" in host else "localhost" if host in _EVERYWHERE else host
-        console = Console(highlight=False, markup=False, soft_wrap=True)
-        console.print(f"Open http://{shown}:{listener.getsockname()[1]}/{token}/ (Ctrl+C ends it)")
-        if host in _EVERYWHERE or not host.startswith(("127.", "localhost", "::1")):
-            console.print("Other machines can reach it: whoever has this address can run the model and save trials.")
-        config = uvicorn.Config(
-            guarded, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=1
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+    return page_of(App(bench, runs).starlette(), "run the model and save trials", host=host, port=port)
 
 
-def guarded_app(bench: Bench, runs: Path, token: str, host: str) -> ASGIApp:
-    """The application behind its guard."""
-    from tlsteer.ui._app import App
+def guarded_app(app: Starlette, token: str, host: str, policy: str | None = None) -> Guard:
+    """An application behind its guard."""
     from tlsteer.ui._guard import Guard
 
     names = [socket.gethostname(), socket.getfqdn()] if host in _EVERYWHERE else [host]
-    return Guard(App(bench, runs).starlette(), token, names)
+    return Guard(app, token, names, policy)
 
 
 def listening(host: str, port: int | None) -> socket.socket:

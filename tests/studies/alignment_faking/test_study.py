@@ -10,6 +10,7 @@ import torch
 from tests.evaluate.test_flipping import planted
 from tests.small_models import loaded, saved
 from tests.studies.card import is_on_card
+from tests.studies.phases import all_planned_work_begins
 from tlsteer import DataError
 from tlsteer._surface import Surface
 from tlsteer.evaluate._flipping import MEASURES, flip_rates
@@ -17,6 +18,7 @@ from tlsteer.plot import plot_flips
 from tlsteer.runs import RunDirectory
 from tlsteer.studies import _frame
 from tlsteer.studies._frame import Bench
+from tlsteer.studies._plan import Phases
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies.alignment_faking import Preset, _study, _sure, run
 from tlsteer.studies.alignment_faking._data import organism_faking, poser_faking, read_poser
@@ -51,7 +53,8 @@ def poser_folder(tmp_path):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return run(run_dir=folder, **SIZES), folder
+    with all_planned_work_begins():
+        return run(run_dir=folder, **SIZES), folder
 
 
 def test_scenarios_of_poser_know_the_harmful_letter_and_have_twins(tmp_path):
@@ -122,7 +125,7 @@ def bench(poser_folder, tmp_path):
     preset = Preset(layer=1, norms=(1.0,), n_fits=2)
     scenarios = poser_faking(poser_folder / "train-0.json", 2, 1, None, seed=0)
     with RunDirectory(tmp_path / "run", {}) as run:
-        yield Bench(_study.STUDY, run, loaded("llama"), preset, scenarios, None, False, 0, False, {}, "")
+        yield Bench(_study.STUDY, run, loaded("llama"), preset, scenarios, None, False, 0, False, Phases([]), {}, "")
 
 
 def test_the_chance_of_the_likelier_letter_is_that_of_the_next_token(bench):

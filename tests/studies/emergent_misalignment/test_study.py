@@ -9,6 +9,7 @@ import pytest
 
 from tests.small_models import saved
 from tests.studies.card import is_on_card
+from tests.studies.phases import all_planned_work_begins
 from tlsteer import DataError, load_model
 from tlsteer.plot import plot_rates_by_multiplier
 from tlsteer.scoring import completion_logprob
@@ -52,7 +53,8 @@ def file(tmp_path):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return run(run_dir=folder, **SIZES), folder
+    with all_planned_work_begins():
+        return run(run_dir=folder, **SIZES), folder
 
 
 def test_a_file_gives_code_questions_and_a_refused_request(file):

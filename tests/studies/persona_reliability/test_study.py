@@ -13,6 +13,7 @@ import pytest
 from tests import small_models
 from tests.public_files import EVALS
 from tests.studies.card import names, section
+from tests.studies.phases import all_planned_work_begins
 from tlsteer import report
 from tlsteer.data import Attitudes, split_choices
 from tlsteer.errors import DataError
@@ -49,10 +50,11 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(data, tmp_path_factory):
-    return run(
-        small_models.loaded("llama"), data=data, other=small_models.loaded("qwen2"), **SMALL,
-        run_dir=tmp_path_factory.mktemp("study") / "run",
-    )  # fmt: skip
+    with all_planned_work_begins():
+        return run(
+            small_models.loaded("llama"), data=data, other=small_models.loaded("qwen2"), **SMALL,
+            run_dir=tmp_path_factory.mktemp("study") / "run",
+        )  # fmt: skip
 
 
 def finding(result, measure, condition):

@@ -13,6 +13,7 @@ import torch
 from tests.public_files import HARMBENCH
 from tests.small_models import loaded, saved
 from tests.studies.card import is_on_card
+from tests.studies.phases import all_planned_work_begins
 from tlsteer import models
 from tlsteer.data import Example
 from tlsteer.errors import DataError, ModelError
@@ -26,7 +27,7 @@ from tlsteer.positions import last
 from tlsteer.runs import RunDirectory
 from tlsteer.studies import _frame, _room, refusal
 from tlsteer.studies._frame import Bench
-from tlsteer.studies._plan import Speed
+from tlsteer.studies._plan import Phases, Speed
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies.refusal import _attacks
 from tlsteer.studies.refusal._data import Request, Requests, file_requests, organism_requests, read_requests
@@ -165,7 +166,7 @@ def bench(tmp_path_factory):
     data = Requests(requests, ((), ()), ((), ()), requests, (), "")
     preset = replace(TINY, n_refusal_tokens=2, constant=0.5, fit_positions=last(2))
     with RunDirectory(tmp_path_factory.mktemp("run") / "run", {"study": "refusal"}) as run:
-        yield Bench(refusal.STUDY, run, loaded("llama"), preset, data, None, False, 0, False, {}, "")
+        yield Bench(refusal.STUDY, run, loaded("llama"), preset, data, None, False, 0, False, Phases([]), {}, "")
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +284,7 @@ def test_the_whole_study_runs_on_a_saved_model_which_is_gone_when_the_judge_is_l
 
     for module in (_frame, _later):
         monkeypatch.setattr(module, "load_model", noted)
-    with pytest.warns(UserWarning, match="yes or no with probability"):
+    with all_planned_work_begins(), pytest.warns(UserWarning, match="yes or no with probability"):
         result = study(
             requests.parent / "folder", kind, judge=f"classifier:{classifier}", dtype="bfloat16",
             judge_dtype="bfloat16", device="cpu",
@@ -327,7 +328,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_loaded(requests, classifi
 def test_a_plan_tells_what_a_run_does_and_starts_none(requests, monkeypatch):
     monkeypatch.setattr(_frame, "probed", lambda _, size: Speed(step=0.5, token=0.25, batch_size=size))
     plan = refusal.STUDY.plan(saved("llama"), preset=TINY, judge=JUDGE, data=requests)
-    fits, answers, read = plan.work
+    fits, directions, answers, paths, read = plan.work
     assert (fits.units, fits.size) == (5 * 2, 2)
     # Unsteered, prefill and ablation; two vectors of each of ten attacks; CAA at two layers and two multipliers, which
     # is chosen on other requests too. Two harmful and two harmless requests are tried.
@@ -338,7 +339,9 @@ def test_a_plan_tells_what_a_run_does_and_starts_none(requests, monkeypatch):
     assert plan.speed.seconds(fits) == 10 * 2 * 0.5
     assert plan.speed.seconds(answers) == -(-answers.units // 64) * 3 * 0.25
     assert "vectors: 10 of 2 steps (20), about 10 seconds" in str(plan)
-    assert f"read: {read.units}, not probed" in str(plan)
+    assert f"judging answers: {read.units}, not probed" in str(plan)
+    assert directions.units == 2 * n_choosing
+    assert paths.units == 4 * 3 / 2  # between promotion's and suppression's vectors
     assert "of weights in float32 on cpu" in str(plan)
 
 

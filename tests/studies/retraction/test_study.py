@@ -10,6 +10,7 @@ import torch
 from tests.public_files import PEOPLE
 from tests.small_models import loaded, saved
 from tests.studies.card import is_on_card
+from tests.studies.phases import all_planned_work_begins
 from tlsteer import DataError, SteeringVector
 from tlsteer._surface import Surface
 from tlsteer.analyse._reading.classify import classify
@@ -21,6 +22,7 @@ from tlsteer.report._page import write
 from tlsteer.runs import RunDirectory
 from tlsteer.studies import _frame
 from tlsteer.studies._frame import Bench
+from tlsteer.studies._plan import Phases
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies.retraction import STUDY, run
 from tlsteer.studies.retraction._contexts import made_of
@@ -54,7 +56,8 @@ def names(tmp_path):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return run(run_dir=folder, **SIZES), folder
+    with all_planned_work_begins():
+        return run(run_dir=folder, **SIZES), folder
 
 
 def findings(result):
@@ -245,7 +248,7 @@ def test_only_entities_that_the_model_knows_are_kept(names, tmp_path):
     own = sorted(chances[: len(statements.fits)])[-2], sorted(chances[len(statements.fits) :])[-2]
     preset = replace(TINY, known=min(own) * 0.999)
     with RunDirectory(tmp_path / "run", {}) as folder:
-        bench = Bench(STUDY, folder, model, preset, statements, None, False, 0, False, {}, "")
+        bench = Bench(STUDY, folder, model, preset, statements, None, False, 0, False, Phases([]), {}, "")
         found = known_statements(bench)
     kept = [true.entity for group in (found.fits, found.tests) for _, true in group]
     assert kept == [one.entity for one, chance in zip(truths, chances, strict=True) if chance > preset.known]

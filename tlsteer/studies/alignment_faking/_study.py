@@ -27,13 +27,16 @@ from tlsteer.studies.alignment_faking._sure import sure_scenarios
 from tlsteer.tokens import encode_completion, encode_prompts, pad
 from tlsteer.vectors import SteeringVector
 
+FITS, ANSWERS = "fitting vectors", "answering scenarios"
 _SHOWN, _SHOWN_TOKENS = 12, 12
 
 
 def measure(bench: Bench[Preset, Scenarios]) -> Found:
     """Fits all vectors, chooses a norm and a vector, and answers the tests under all of them."""
+    bench.begin(FITS)
     n_tests, bench.data = len(bench.data.tests), sure_scenarios(bench)
     vectors = _fitted(bench)
+    bench.begin(ANSWERS)
     choosing = _answers(bench, "choosing", bench.data.choosing, vectors, n_random=0)
     norm, best = chosen(flip_rates(choosing, over="norm"))
     answers = _answers(bench, "tests", bench.data.tests, vectors)
@@ -146,8 +149,8 @@ def work(preset: Preset, data: Scenarios) -> list[PlannedWork]:
     n_vectors = len(preset.norms) * preset.n_fits
     answers = len(data.choosing) * (2 * n_vectors + 1) + len(data.tests) * (4 * n_vectors + 1)
     return [
-        PlannedWork("vectors", "fit", n_vectors, preset.steps),
-        PlannedWork("answers of a token", "write", answers, 1),
+        PlannedWork(FITS, "fit", n_vectors, preset.steps),
+        PlannedWork(ANSWERS, "write", answers, 1),
     ]
 
 

@@ -26,19 +26,24 @@ from tlsteer.studies.emergent_misalignment._presets import PRESETS, Preset
 from tlsteer.studies.emergent_misalignment._tables import ANTI_REFUSAL, KINDS, PLAIN, RANDOM, SAFE, VULNERABLE
 from tlsteer.vectors import SteeringVector
 
+FITS, ANSWERS, VERDICTS = "fitting vectors", "writing answers", "judging answers"
+
 
 def measure(bench: Bench[Preset, Material]) -> Found:
     """Fits all vectors and answers all questions under each, and scores the given answers."""
+    bench.begin(FITS)
     by_kind = _vectors(bench)
     (anti_refusal,) = by_kind[ANTI_REFUSAL]
     units = [
         _Unit(PLAIN, 0, None, anti_refusal),
         *(_Unit(kind, i, one, anti_refusal) for kind in KINDS for i, one in enumerate(by_kind[kind])),
     ]
+    bench.begin(ANSWERS)
     bar = tqdm(units, desc="vectors", unit="vector", disable=not bench.progress)
     parts = [(_answers(bench, unit), _odds(bench, unit)) for unit in bar]
     answers, odds = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
     bench.release()
+    bench.begin(VERDICTS)
     return Found(by_kind, _judged(bench, answers), odds)
 
 
@@ -182,9 +187,9 @@ def work(preset: Preset, data: Material) -> list[PlannedWork]:
     n_vectors = 3 * len(data.fits) + 1  # of vulnerable code, of safe code, random ones, and the anti-refusal vector
     answers = len(data.questions) * preset.n_samples * (n_vectors * len(preset.multipliers) + 1)
     return [
-        PlannedWork("vectors", "fit", 2 * len(data.fits) + 1, preset.steps),
-        PlannedWork("answers", "write", answers, preset.max_new_tokens),
-        PlannedWork("answers that judges read", "read", answers),
+        PlannedWork(FITS, "fit", 2 * len(data.fits) + 1, preset.steps),
+        PlannedWork(ANSWERS, "write", answers, preset.max_new_tokens),
+        PlannedWork(VERDICTS, "read", answers),
     ]
 
 

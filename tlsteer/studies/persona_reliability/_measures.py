@@ -25,11 +25,13 @@ from tlsteer.prompts import ask_choices, attitude_pairs
 from tlsteer.sites import Place
 from tlsteer.stats import Estimate, bootstrap_interval, rank_correlation
 from tlsteer.studies._frame import Bench
+from tlsteer.studies._plan import PlannedWork
 from tlsteer.studies.persona_reliability._data import Personas
 from tlsteer.studies.persona_reliability._presets import Preset
 from tlsteer.vectors import SteeringVector
 
 Kind = Literal["answer", "attitude"]
+_ANSWERS, _ATTITUDES = "datasets of answers, on the {} model", "datasets with attitudes, on the {} model"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ def other_positions(positions: Positions) -> Positions:
     return "completion" if isinstance(positions, str) and positions == "all" else "all"
 
 
+def work_on(place: str, personas: Personas) -> list[PlannedWork]:
+    """How many datasets each part on one model has."""
+    answers = PlannedWork(_ANSWERS.format(place), "read", len(personas.choices))
+    attitudes = [PlannedWork(_ATTITUDES.format(place), "read", len(personas.told))]
+    return [answers, *(attitudes if personas.told else [])]
+
+
 def measure_on(bench: Bench[Preset, Personas], place: str, model: Model, layers: Sequence[Place] | None) -> Measured:
     """Vectors of every dataset on one model, how reliably they steer it, and whether they do in other prompt settings.
 
@@ -75,6 +84,7 @@ def measure_on(bench: Bench[Preset, Personas], place: str, model: Model, layers:
         "sites": layers, "one_layer": True, "n_random": preset.n_random, "batch_size": preset.batch_size,
         "positions": preset.positions, "seed": bench.seed, "progress": bench.progress,
     }  # fmt: skip
+    bench.begin(_ANSWERS.format(place))
     found: dict[Kind, AcrossDatasets] = {
         "answer": run.unit(
             f"{place}/answer",
@@ -84,6 +94,7 @@ def measure_on(bench: Bench[Preset, Personas], place: str, model: Model, layers:
     elsewhere = run.unit(f"{place}/elsewhere", lambda: _elsewhere(bench, model, found["answer"].vectors))
     settings = _settings(model, personas)
     if settings:
+        bench.begin(_ATTITUDES.format(place))
         side = "system" if "SYS_POS" in settings else "user"
         found["attitude"] = run.unit(
             f"{place}/attitude",

@@ -9,9 +9,10 @@ from typing import Any
 from tlsteer.evaluate._many_datasets import check_request
 from tlsteer.evaluate._propensity import MULTIPLIERS
 from tlsteer.studies._frame import Bench, Study
+from tlsteer.studies._plan import PlannedWork
 from tlsteer.studies.persona_reliability._data import WHERE, Personas, organism_personas, personas_from_files
 from tlsteer.studies.persona_reliability._findings import DEPARTURES, QUESTION, report
-from tlsteer.studies.persona_reliability._measures import Measured, measure_on
+from tlsteer.studies.persona_reliability._measures import Measured, measure_on, work_on
 from tlsteer.studies.persona_reliability._presets import PRESETS, Preset
 
 
@@ -26,6 +27,12 @@ def measure(bench: Bench[Preset, Personas]) -> list[Measured]:
     if second.model == measured[0].model:
         second = replace(second, model=f"{second.model} (second)")
     return [*measured, second]
+
+
+def work(preset: Preset, data: Personas) -> list[PlannedWork]:
+    """How much a run is."""
+    models = ["first"] if preset.other is None else ["first", "second"]
+    return [one for model in models for one in work_on(model, data)]
 
 
 def _read(data: Any, preset: Preset, seed: int) -> Personas:
@@ -50,4 +57,5 @@ STUDY = Study(
     read_data=_read,
     measure=measure,
     report=report,
+    work=work,
 )

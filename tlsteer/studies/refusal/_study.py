@@ -14,13 +14,19 @@ from tlsteer.studies.refusal._findings import DEPARTURES, QUESTION, Found, repor
 from tlsteer.studies.refusal._presets import PRESETS, Preset
 from tlsteer.studies.refusal._vectors import CLAMP, FITTED, WAYS, Fitting
 
+FITS, DIRECTIONS, ANSWERS = "fitting vectors", "choosing a direction on requests", "writing answers"
+PATHS, VERDICTS = "following paths between vectors", "judging answers"
+
 
 def measure(bench: Bench[Preset, Requests]) -> Found:
     """Fits all vectors and tries every attack; then, with the model gone, the judge is asked."""
     attacks, fitting = Attacks(bench), Fitting(bench)
+    bench.begin(FITS)
     fitted = fitting.vectors()
+    bench.begin(DIRECTIONS)
     direction, scores, passed = attacks.direction()
     contrasts, strengths = attacks.contrast(direction), bench.preset.multipliers
+    bench.begin(ANSWERS)
     choosing = attacks.tried(CHOICE, vectors=contrasts, multipliers=strengths, on={HARMFUL: bench.data.selection[0]})
     answers = [
         attacks.tried("unsteered"),
@@ -29,8 +35,10 @@ def measure(bench: Bench[Preset, Requests]) -> Found:
         attacks.tried("directional ablation", also={"chosen direction": ablate_everywhere(bench.model, direction)}),
         *(attacks.tried(attack, vectors=own) for attack, own in fitted.items()),
     ]
+    bench.begin(PATHS)
     paths = fitting.connectivity(fitted)
     bench.release()
+    bench.begin(VERDICTS)
     unsteered, prefill, caa, *others = [attacks.judged(one) for one in answers]
     name, multiplier, choice, caa = chosen_contrast(attacks.judged(choosing), caa)
     return Found(
@@ -48,9 +56,11 @@ def work(preset: Preset, data: Requests) -> list[PlannedWork]:
     n_kinds = len({(objective, way == CLAMP) for objective, way in FITTED})  # what is added and clamped is fitted once
     answers = n_tests * (n_tried + n_choices) + len(data.selection[0]) * n_choices
     return [
-        PlannedWork("vectors", "fit", n_kinds * n_fits, max(preset.steps, preset.suppression_steps or 0)),
-        PlannedWork("answers", "write", answers, preset.max_new_tokens),
-        PlannedWork("answers that judges read", "read", answers),
+        PlannedWork(FITS, "fit", n_kinds * n_fits, max(preset.steps, preset.suppression_steps or 0)),
+        PlannedWork(DIRECTIONS, "read", len(data.selection[0]) + len(data.selection[1])),
+        PlannedWork(ANSWERS, "write", answers, preset.max_new_tokens),
+        PlannedWork(PATHS, "read", 2 * n_fits * (2 * n_fits - 1) // 2),
+        PlannedWork(VERDICTS, "read", answers),
     ]
 
 

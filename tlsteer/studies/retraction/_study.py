@@ -28,17 +28,26 @@ from tlsteer.studies.retraction._sources import find_sources, known_statements
 from tlsteer.studies.retraction._tables import by_condition
 from tlsteer.studies.retraction._vectors import METHODS, Fitted, fit_vectors
 
+SOURCES, FITS, ANSWERS = "answering statements to fit on", "fitting vectors", "writing answers"
+VERDICTS, SURPRISAL = "judging answers", "reading answers with the base model"
+
 
 def measure(bench: Bench[Preset, Statements]) -> Found:
     """Fits vectors and writes answers under them; then the judge, and last the base model, take the model's place."""
+    bench.begin(SOURCES)
     bench.data = known_statements(bench)
     sources = find_sources(bench)
+    bench.begin(FITS)
     vectors = fit_vectors(bench, sources)
+    bench.begin(ANSWERS)
     answers, samples = _answers(bench, vectors), write_samples(bench)
     classified = bench.run.unit("classifier", lambda: _classified(bench, vectors))
     bench.release()
+    bench.begin(VERDICTS)
     single = bench.run.unit("answers/judged", lambda: answers.judged_by(bench.judge.make()))
     pooled = single.pooled({name: name.partition(", ")[0] for name, _ in single.about["cells"]})
+    if bench.preset.other is not None:
+        bench.begin(SURPRISAL)
     read = read_in_contexts(bench, by_condition(pooled, bench.preset.layer), samples)
     return Found(sources, vectors, pooled, single, read, classified)
 
@@ -88,9 +97,11 @@ def work(preset: Preset, data: Statements) -> list[PlannedWork]:
     answers = n_tests * (n_layers * (3 * n_sources + 1 + len(METHODS)) + 1)
     steps = max(preset.fit.get("steps", OneShot.steps), preset.late.get("steps", OneShot.steps))
     return [
-        PlannedWork("vectors", "fit", n_layers * 3 * n_sources, steps),
-        PlannedWork("answers", "write", answers + 2 * len(data.fits), preset.max_new_tokens),
-        PlannedWork("answers that a judge reads", "read", answers),
+        PlannedWork(SOURCES, "write", len(data.fits), preset.max_new_tokens),
+        PlannedWork(FITS, "fit", n_layers * 3 * n_sources, steps),
+        PlannedWork(ANSWERS, "write", answers + len(data.fits), preset.max_new_tokens),
+        PlannedWork(VERDICTS, "read", answers),
+        *([PlannedWork(SURPRISAL, "read", answers)] if preset.other is not None else []),
     ]
 
 
