@@ -39,9 +39,8 @@ def plot_task_scores(found: TaskScores, ax: Axes | None = None, **look: Unpack[L
         else:
             style, drawn = series(drawn), drawn + 1
         errors = np.nan_to_num(np.abs([own["value"] - own["low"], own["high"] - own["value"]]))
-        ax.errorbar(
-            own["value"], places, xerr=errors, elinewidth=1, capsize=2.5, label=condition, **style | {"linestyle": ""}
-        )
+        drawn_as: dict[str, Any] = style | {"linestyle": "", "elinewidth": 1, "capsize": 2.5}
+        ax.errorbar(own["value"], places, xerr=errors, label=condition, **drawn_as)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     counts = " or ".join(map(str, sorted(pd.unique(scores["n"]))))
