@@ -52,10 +52,10 @@ def plot_side_effects(
     curves, drawn = [], 0
     for name, layer in cells:
         own = data.sel(vector=name, layer=layer)
-        values = (own[f"{measure}{end}"].values for end in ("", "_low", "_high"))
+        value, low, high = (own[f"{measure}{end}"].values for end in ("", "_low", "_high"))
         style, drawn = (chance(), drawn) if name in random else (series(drawn), drawn + 1)
         label = ", ".join(filter(None, [str(name), f"layer {layer}" if layer != "" else ""])) or "steered"
-        curves.append(Curve(label, own["multiplier"].values, *values, style))
+        curves.append(Curve(label, own["multiplier"].values, value, low, high, style))
     panels = panels_of(curves, ax, 6.4, 3.6)
     for panel in panels:
         panel.axhline(float(data[measure].sel(multiplier=0)[0, 0]), color=paint("grey"), linestyle=":", linewidth=1)
