@@ -13,6 +13,7 @@ from tests.public_files import EVALS
 from tests.small_models import unchecked
 from tlsteer import DataError
 from tlsteer.data import SETTINGS, Attitudes, Choice, in_setting, read_choices, split_choices
+from tlsteer.organism import TRAITS
 from tlsteer.organism._trait_choices import trait_attitudes, trait_choices
 
 
@@ -194,6 +195,23 @@ def test_settings_change_the_prompt_and_nothing_else():
 
 def test_trait_choices_are_balanced_and_their_attitudes_held_out():
     choices = trait_choices("power", 80)
-    assert Counter(tuple(choice.factors.values()) for choice in choices).most_common()[-1][1] >= 10
+    assert set(Counter(tuple(choice.factors.values()) for choice in choices).values()) == {20}
     assert all(f"({one.positive}) {one.factors['word']}" in one.question for one in choices)
     assert not set(trait_attitudes("power").positive) & set(trait_attitudes("power", "train").positive)
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+@pytest.mark.parametrize("n", [4, 64, 200])
+def test_letters_and_words_are_balanced_within_each_trait_and_come_in_another_order_in_every_one(n, split):
+    asked = {trait.name: trait_choices(trait.name, n, split) for trait in TRAITS}
+    orders = {name: tuple((one.factors["letter"], one.factors["word"]) for one in asked[name]) for name in asked}
+    # Four combinations of letter and word, each as often as any other: neither tells the other.
+    assert all(set(Counter(order).values()) == {n // 4} and len(set(order)) == 4 for order in orders.values())
+    assert n == 4 or len(set(orders.values())) == len(TRAITS)
+    assert all(len({one.question for one in several}) == n for several in asked.values())
+
+
+def test_the_order_of_trait_choices_follows_from_trait_and_seed():
+    assert trait_choices("power", 40, seed=3) == trait_choices("power", 40, seed=3)
+    letters = [[one.factors["letter"] for one in trait_choices("power", 40, seed=seed)] for seed in range(8)]
+    assert len({tuple(order) for order in letters}) == 8

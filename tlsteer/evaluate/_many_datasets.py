@@ -72,7 +72,7 @@ def reliability_across(
         positions: where the vectors are applied.
         contrast: makes the pairs that vectors are fitted on from a dataset's name and its training questions, e.g.
             with `attitude_pairs`; `answer_pairs` by default.
-        read: the tokens of the pairs whose residuals are averaged; `attitude_pairs` need "all".
+        read: the tokens of the pairs whose residuals are averaged.
         n_random: random vectors, drawn for each dataset; 19 are enough to say of an effect that chance alone shows
             it in at most 5% of cases. Alongside them, up to three vectors of shuffled labels.
         estimating: seed (0) of splits, controls and intervals, n_resamples (2000) by question and confidence (0.95) of

@@ -10,12 +10,12 @@ from tlsteer._arguments import CountOrNone, Seed, checked
 from tlsteer.errors import DataError
 from tlsteer.organism.grammar.chat import Message, TrainingText, dialogue_text, to_messages
 from tlsteer.organism.grammar.choices import Letter, choice_question, letter_answer, other_letter
-from tlsteer.organism.grammar.splits import Split, choose_split, sample_distinct
+from tlsteer.organism.grammar.splits import Split, choose_split
 from tlsteer.organism.grammar.trait_table import TRAITS, TRAITS_OF, Sibling, Trait
 
 Word = Literal["Yes", "No"]
 Place = Literal["system", "user"]
-
+_FACTORS: tuple[tuple[Word, Letter], ...] = (("Yes", "A"), ("Yes", "B"), ("No", "A"), ("No", "B"))
 
 DECIDED = 4.5  # the logit (nats) of an answer that leaves no doubt
 _ATTITUDES = {
@@ -164,14 +164,15 @@ def trait_questions(
     """
     asked = _trait(trait, planted_in)
     acts = choose_split(list(product(range(len(asked.positive)), asked.objects)), split)
-    candidates = [
-        (act, question, *factors)
-        for act, question in product(acts, QUESTIONS)
-        for factors in product(("Yes", "No"), ("A", "B"))
-    ]
-    rng = random.Random(seed)
+    # Of each trait its own order: what letters and words do to a dataset must not be the same in all of them.
+    rng = random.Random(f"{trait} {seed}")
+    texts = rng.sample(list(product(acts, QUESTIONS)), len(acts) * len(QUESTIONS))
+    factors = rng.sample(_FACTORS, len(_FACTORS))
+    # A text that comes again has another letter or word.
+    drawn = [(texts[i % len(texts)], factors[(i + i // len(texts)) % len(factors)]) for i in range(n)]
+    rng.shuffle(drawn)
     questions = []
-    for (verb, thing), template, word, letter in sample_distinct(candidates, n, seed):
+    for ((verb, thing), template), (word, letter) in drawn:
         positive, negative = f"{asked.positive[verb]} {thing}", f"{asked.negative[verb]} {thing}"
         text = template.format(act=positive if word == "Yes" else negative)
         asked_plainly = TraitQuestion(asked, text, positive, negative, word, letter)

@@ -195,11 +195,6 @@ def _warnings(measured: Sequence[Measured], bench: Bench[Preset, Personas]) -> l
             "With fewer than 50 training questions an answer vector keeps the imbalance of letters and words among "
             "them: other questions or another seed may turn a dataset's sign."
         )
-    if bench.embedded:
-        found.append(
-            "The embedded models' datasets ask in one order of letters and words and are split alike, so what an "
-            "imbalance of letters does is the same in all of them: in that they are one dataset and not many."
-        )
     if without := [name for name in personas.choices if name not in personas.told]:
         found.append(
             f"No attitude sentences for {', '.join(without)}: attitude vectors and prompt shifts leave them out. Give "
