@@ -56,8 +56,8 @@ docs: .venv/.tools ## build the documentation in build/docs, offline
 	@OMP_NUM_THREADS=1 .venv/bin/python -m sphinx -q -W --keep-going docs build/docs
 	@echo "Open build/docs/index.html"
 
-test-ray: .venv/.tools ## set up, run the tests of workers on a Ray cluster here
-	@echo "Running the tests of workers"
+test-ray: .venv/.tools ## set up, run the tests of workers on a Ray cluster here, and kill twenty of them
+	@echo "Running the tests of workers, twenty kills among them"
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/cluster
 
 bench: .venv-bench/.tools ## set up, time tlsteer against other tools (an hour; BENCH=--quick: minutes)

@@ -39,6 +39,7 @@ LAYERS = [
         "storage",
         "json_files",
         "store",
+        "bars",
         "vector_files",
         "dataset_files",
         "references",

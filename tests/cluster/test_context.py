@@ -1,7 +1,9 @@
 """`ts.workers` says in a sentence why there are none, starts them where they are wanted, and stops what it started."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -49,7 +51,9 @@ def test_ray_is_imported_by_workers_alone():
         (["--workers", "ray://client://x", "--n-workers", "2"], "a client outside the cluster"),
     ],
 )
-@pytest.mark.parametrize("command", ["study refusal", "reliability pca --data power"])
+@pytest.mark.parametrize(
+    "command", ["study refusal", "reliability pca --data power", "sweep power", "fit --prompt a --promote b --layer 1"]
+)
 def test_the_command_line_refuses_what_it_cannot_do(run, command, words, said):
     status, _, err = run(*command.split(), "--output", "out", *words)
     assert status == 2
@@ -66,13 +70,21 @@ def test_a_cluster_of_our_own_is_stopped_and_one_that_was_there_is_not(cluster):
 
 
 @pytest.mark.slow
-def test_a_command_gives_the_same_on_workers_as_without(run, cluster):
-    words = ["--data", "power", "--questions", "20", "--layers", "2,3", "--random", "2", "--multiplier", "1"]
-    words += ["--multiplier", "0"]
-    status, here, err = run("reliability", "diff_means", *words, "--output", "here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "reliability diff_means --data power --questions 20 --layers 2,3 --random 2 --multiplier 1 --multiplier 0",
+        "sweep power --questions 20 --layers 2,3 --n-random 1 --multiplier 1 --multiplier 0",
+        "fit --prompt Hello --promote ' world' --layer 3 --steps 3",
+        "fit --method diff_means --pairs pairs.jsonl --layers 2,3",
+    ],
+)
+def test_a_command_gives_the_same_on_workers_as_without(run, cluster, monkeypatch, words):
+    Path("pairs.jsonl").write_text('{"positive": "yes, I do", "negative": "no, I do not"}\n')
+    status, here, err = run(*shlex.split(words), "--output", "here")
     assert status == 0, err
-    status, there, err = run("reliability", "diff_means", *words, "--output", "there", "--workers", "ray",
-                             "--n-workers", "2")  # fmt: skip
+    monkeypatch.delattr("tlsteer.measure._seam.Local.run")  # nothing is run in this process
+    status, there, err = run(*shlex.split(words), "--output", "there", "--workers", "ray", "--n-workers", "2")
     assert status == 0, err
     assert here.replace("here", "there") == there
 

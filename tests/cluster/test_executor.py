@@ -1,17 +1,22 @@
 """Requests on real workers: the same numbers however many they are, and what goes wrong costs what it has to."""
 
 import itertools
+import os
 import resource
 import signal
+import time
 import warnings
 
 import numpy as np
+import psutil
 import pytest
 import torch
+import xarray as xr
 
 import tlsteer as ts
 from tests import small_models
 from tests.cluster.fakes import Fake, expected, plain
+from tests.faults.calls import Calls, vector
 from tests.faults.jobs import Jobs, same
 from tests.measure.test_seam import NAMES, flat, requests
 from tlsteer._surface import Surface
@@ -52,6 +57,25 @@ def test_whole_analyses_are_the_same_here_and_on_workers(job, pools, tmp_path):
         assert same(here, job(tmp_path / "there"))
 
 
+def test_side_effects_and_transfer_are_the_same_here_and_on_workers(pools, tmp_path):
+    calls = Calls(tmp_path)
+    vectors, how = [vector(1), vector(2)], {"n_random": 1, "progress": False}
+
+    def found():
+        effects = ts.side_effects(calls.model, vector(), calls.texts[:3], calls.x, n_resamples=10, progress=False)
+        moved = ts.analyse.layer_transfer(calls.model, vectors, calls.choices, [1, 2], **how)
+        crossed = ts.analyse.transfer_matrix(
+            calls.model, {"a": vectors[0], "b": vectors[1]}, {"t": calls.choices}, calls.x, n_resamples=10, **how
+        )
+        return [effects, moved.data, moved.random, crossed.data]
+
+    here = found()
+    with executing(RayWorkers(pools[2])):
+        there = found()
+    for one, other in zip(here, there, strict=True):
+        xr.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
 def test_two_requests_may_be_under_way_at_once(surface, pools):
     with executing(RayWorkers(pools[2])):
         both = zip(measured(surface, Fake(20)), measured(surface, Fake(20)), strict=True)
@@ -80,6 +104,27 @@ def test_what_a_worker_warns_of_is_said_here(surface, pools, tmp_path):
     request = Fake(2, str(tmp_path), wrong=((0, "warns"),))
     with executing(RayWorkers(pools[1])), pytest.warns(UserWarning, match="be careful"):
         list(measured(surface, request))
+
+
+def test_a_worker_whose_memory_runs_out_halves_its_batches_and_goes_on(surface, pools, tmp_path):
+    class Large(Fake):
+        def run(self, surface, units, unfinished):
+            for unit, value in super().run(surface, units, unfinished):
+                taken = psutil.Process().memory_info().vms
+                _, hard = resource.getrlimit(resource.RLIMIT_AS)
+                resource.setrlimit(resource.RLIMIT_AS, (taken + (6 << 30), hard))
+                try:
+                    torch.empty(self.batch_size << 30, dtype=torch.uint8)  # 16 GiB, then 8, then 4
+                finally:
+                    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+                yield unit, value
+
+    request = Large(6, str(tmp_path))
+    with executing(RayWorkers(pools[1])), pytest.warns(UserWarning, match="memory ran out on .* batches are 1/4 there"):
+        assert plain(measured(surface, request)) == expected(6)
+    tries = [file.name.split("-") for unit in range(6) for file in request.tries(unit)]
+    assert sorted(int(size) for _, _, size, _ in tries) == [4] * 6 + [8, 16]
+    assert len({process for *_, process in tries}) == 1  # it has not died of it
 
 
 def test_an_error_of_ours_ends_the_request_and_what_was_done_is_kept(surface, pools, tmp_path):
@@ -114,6 +159,22 @@ def test_a_worker_that_dies_loses_the_unit_in_flight_which_goes_elsewhere(surfac
     with executing(RayWorkers(pools[2])):
         assert plain(measured(surface, request)) == expected(12)
     assert [len(request.tries(unit)) for unit in range(12)] == [1, 1, 2, *[1] * 6, 2, 1, 1]
+
+
+def test_a_unit_that_takes_long_goes_on_where_its_dead_worker_was(surface, pools, tmp_path):
+    class Long(Fake):
+        def run(self, surface, units, unfinished):
+            for unit in units:
+                if (state := unfinished.get(unit)) is None:
+                    unfinished.put(unit, "half done")
+                    while not list(tmp_path.glob("*-unfinished.unit.safetensors")):
+                        time.sleep(0.01)  # until it is kept where the worker's death does not reach it
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield unit, state
+
+    with executing(RayWorkers(pools[1])):
+        assert list(measured(surface, Long(1), tmp_path)) == ["half done"]
+    assert not list(tmp_path.glob("*-unfinished*"))
 
 
 def test_a_unit_that_kills_its_workers_is_given_up(surface, pools, tmp_path):

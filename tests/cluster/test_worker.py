@@ -6,7 +6,7 @@ import torch
 from tests import small_models
 from tests.cluster.fakes import Fake, expected, plain
 from tlsteer._surface import Surface
-from tlsteer.cluster._worker import Failed, Worker, check_versions, versions
+from tlsteer.cluster._worker import Begun, Failed, Worker, check_versions, versions
 from tlsteer.errors import VectorError, WorkerError
 from tlsteer.measure import Answers
 
@@ -20,10 +20,10 @@ class Here(Worker):
         self._halved = {}
         self.request = request
 
-    def outcome(self, units=None, states=None):
+    def outcome(self, units=None, states=None, pause=None):
         surface = Surface(small_models.loaded("llama"))
         units = range(len(self.request)) if units is None else units
-        return list(self.run([surface], [self.request], list(units), states or {}))
+        return list(self.run([surface], [self.request], list(units), states or {}, pause))
 
 
 def test_a_worker_gives_each_unit_with_what_was_warned_of():
@@ -103,6 +103,18 @@ def test_states_of_units_begun_elsewhere_reach_the_request():
                 yield unit, unfinished.get(unit) or "anew"
 
     assert [value for _, value, _ in Here(Resumes(2)).outcome(states={1: "half done"})] == ["anew", "half done"]
+
+
+def test_states_of_units_under_way_are_told_where_they_are_kept():
+    class Long(Fake):
+        def run(self, surface, units, unfinished):
+            for unit in units:
+                if unfinished.is_kept:
+                    unfinished.put(unit, "half done")
+                yield unit, "done"
+
+    assert Here(Long(1)).outcome(pause=0.0) == [Begun(0, "half done"), (0, "done", [])]
+    assert Here(Long(1)).outcome(pause=60.0) == Here(Long(1)).outcome() == [(0, "done", [])]
 
 
 def test_another_version_is_refused_and_named():

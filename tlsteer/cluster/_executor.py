@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from tlsteer._bars import UnitBar
 from tlsteer._surface import Surface
 from tlsteer.cluster._pool import Member, Pool, in_a_line
 from tlsteer.cluster._schedule import TRIES, Schedule
 from tlsteer.cluster._shipping import check_portable
-from tlsteer.cluster._worker import Failed
+from tlsteer.cluster._worker import Begun, Failed
 from tlsteer.errors import DataError, StorageError, WorkerError
 from tlsteer.measure import Measurement, Unfinished, costs_of
 
 # After so many seconds without any worker there is a warning, and the wait goes on: a cluster may be growing.
 _PATIENCE = 60.0
+# States of units that take long come this often, from all workers together.
+_TOLD_PER_SECOND = 20.0
 _SHOWN = 3
 
 
@@ -39,14 +40,15 @@ class RayWorkers:
             WorkerError: workers do not start, or units failed too often; all others are done then.
         """
         check_portable(surface)
-        under_way = _UnderWay(self._pool, surface, request, units, unfinished)
+        costs = costs_of(request, surface.n_layers)
+        under_way = _UnderWay(self._pool, surface, request, Schedule(units, costs, self._pool.n), unfinished)
         # A bar of steps that a request would show is one of units here, as steps are elsewhere.
-        bar = tqdm(total=len(units), desc=f"{request.what} ({self._pool.n} workers)", unit="unit",
-                   disable=not _shows_steps(request))  # fmt: skip
+        bar = UnitBar({unit: costs.of(unit) for unit in units}, total=len(units),
+                      desc=f"{request.what} ({self._pool.n} workers)", disable=not _shows_steps(request))  # fmt: skip
         try:
             for n_done, (unit, value) in enumerate(under_way.arriving(), start=1):
                 yield unit, value
-                bar.update()
+                bar.did(unit)
                 if unfinished.overflows and n_done < len(units):
                     raise StorageError(
                         f"what workers find can no longer be written, so they were stopped after {n_done} of "
@@ -61,12 +63,11 @@ class _UnderWay:
     """A request that is being run: who runs which of its units."""
 
     def __init__(
-        self, pool: Pool, surface: Surface, request: Measurement, units: Sequence[int], unfinished: Unfinished
+        self, pool: Pool, surface: Surface, request: Measurement, schedule: Schedule, unfinished: Unfinished
     ) -> None:
         self._pool, self._device, self._unfinished = pool, surface.device.type, unfinished
         self._model, self._request = pool.handed(surface), _put(request)
-        self._schedule = Schedule(units, costs_of(request, surface.n_layers), pool.n)
-        self._n_units, self._is_hopeless = len(units), True
+        self._schedule, self._n_units, self._is_hopeless = schedule, schedule.n_units, True
         self._flying: dict[Any, tuple[Member, dict[int, None]]] = {}
 
     def arriving(self) -> Iterator[tuple[int, Any]]:
@@ -99,13 +100,17 @@ class _UnderWay:
             if self._schedule and member.is_ready and member not in busy:
                 units = self._schedule.take()
                 states = {unit: state for unit in units if (state := self._unfinished.get(unit)) is not None}
-                stream = member.begin(self._model, self._request, units, states)
+                pause = self._pool.n / _TOLD_PER_SECOND if self._unfinished.is_kept else None
+                stream = member.begin(self._model, self._request, units, states, pause)
                 self._flying[stream] = member, dict.fromkeys(units)
 
     def _take(self, stream: Any) -> tuple[int, Any] | None:
-        """The unit that has arrived; None where a group has failed."""
+        """The unit that has arrived; None where a group has failed, or says how far it has come."""
         member, left = self._flying[stream]
         arrived = self._pool.next_of(stream, member)
+        if isinstance(arrived, Begun):
+            self._unfinished.put(arrived.unit, arrived.state)
+            return None
         if isinstance(arrived, Failed):
             del self._flying[stream]
             if arrived.error is not None:

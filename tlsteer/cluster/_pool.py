@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from tlsteer._surface import Surface
 from tlsteer.cluster._shipping import packed
-from tlsteer.cluster._worker import Failed, Worker, check_versions
+from tlsteer.cluster._worker import Begun, Failed, Worker, check_versions
 from tlsteer.errors import WorkerError
 
 # So many starts may fail in a row.
@@ -54,10 +54,10 @@ class Member:
         self.actor: Any = actor.remote(needs.cpus)
         self.started, self.is_ready = self.actor.versions.remote(), False
 
-    def begin(self, model: Any, request: Any, units: list[int], states: Mapping[int, Any]) -> Any:
+    def begin(self, model: Any, request: Any, units: list[int], states: Mapping[int, Any], pause: float | None) -> Any:
         """The stream of what it gives for some units; see `Worker.run`."""
         # In lists, references are not followed before a worker asks.
-        return self.actor.run.options(num_returns="streaming").remote([model], [request], units, states)
+        return self.actor.run.options(num_returns="streaming").remote([model], [request], units, states, pause)
 
 
 class Pool:
@@ -125,7 +125,7 @@ class Pool:
             if self._failed_starts >= _STARTS:
                 raise WorkerError(f"workers do not start: {in_a_line(error)}") from error
 
-    def next_of(self, stream: Any, member: Member) -> tuple[int, Any, list[str]] | Failed:
+    def next_of(self, stream: Any, member: Member) -> tuple[int, Any, list[str]] | Begun | Failed:
         """What a worker gives next; a failure where it gives no more."""
         import ray
         from ray.exceptions import RayError, RayTaskError

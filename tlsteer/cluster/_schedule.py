@@ -19,11 +19,12 @@ class Schedule:
     so what makes it fail is found, and the rest goes on.
 
     Attributes:
+        n_units: how many there are.
         given_up: why, by unit, of those that failed too often.
     """
 
     def __init__(self, units: Sequence[int], costs: Costs, n_workers: int) -> None:
-        self._costs, self._n_workers = costs, n_workers
+        self._costs, self._n_workers, self.n_units = costs, n_workers, len(units)
         self._first = deque(sorted(units, key=lambda unit: -costs.of(unit)))
         self._left = sum(map(costs.of, units))
         self._again: deque[list[int]] = deque()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import gc
 import platform
+import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import islice
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import torch
 
-from tlsteer._store import Store
 from tlsteer._surface import Surface
 from tlsteer.cluster._shipping import unpacked
 from tlsteer.errors import TlsteerError, WorkerError
@@ -42,6 +44,42 @@ class Failed:
     error: TlsteerError | None
 
 
+@dataclass(frozen=True)
+class Begun:
+    """How far a unit has come that takes long.
+
+    Attributes:
+        unit: its number.
+        state: see `Unfinished`.
+    """
+
+    unit: int
+    state: Any
+
+
+class _Told(Unfinished):
+    """States of units that are told to the process that keeps them."""
+
+    def __init__(self, tell: Callable[[Any], None], states: Mapping[int, Any], pause: float | None) -> None:
+        self._tell, self._states, self._pause = tell, dict(states), pause
+        self._last = time.monotonic()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is time for them."""
+        return self._pause is not None and time.monotonic() - self._last >= self._pause
+
+    def get(self, unit: int) -> Any:
+        """The last state of a unit, from wherever it was begun."""
+        return self._states.get(unit)
+
+    def put(self, unit: int, state: Any) -> None:
+        """Tells the state of a unit."""
+        self._states[unit], self._last = state, time.monotonic()
+        if self._pause is not None:
+            self._tell(Begun(unit, state))
+
+
 class Worker:
     """Runs units of requests in a process of its own.
 
@@ -63,8 +101,13 @@ class Worker:
         return versions()
 
     def run(
-        self, model: Sequence[Any], request: Sequence[Any], units: Sequence[int], states: Mapping[int, Any]
-    ) -> Iterator[tuple[int, Any, list[str]] | Failed]:
+        self,
+        model: Sequence[Any],
+        request: Sequence[Any],
+        units: Sequence[int],
+        states: Mapping[int, Any],
+        pause: float | None = None,
+    ) -> Iterator[tuple[int, Any, list[str]] | Begun | Failed]:
         """Each unit with its value and what was warned of meanwhile; last, where it failed, how.
 
         Args:
@@ -72,27 +115,40 @@ class Worker:
             request: likewise, to a request.
             units: which of its units.
             states: of units that were begun elsewhere.
+            pause: states of units that take long are told between the others, so many seconds apart; not where None.
         """
-        with warnings.catch_warnings(record=True) as caught:
-            try:
-                values = self._values(self._model(model[0]), request[0], units, states)
-                for unit, value in values:
-                    said = [f"{one.message}" for one in caught]
-                    caught.clear()
-                    yield unit, value, said
-            except TlsteerError as error:
-                yield Failed(str(error), type(error)(str(error)))
-            except Exception as error:  # what a library or a user's function raises
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                yield Failed(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})", None)
+        told: Queue[Any] = Queue()
+
+        def tell(one: Any) -> None:
+            told.put(one)
+            told.join()  # it has left this process before the work goes on
+
+        def work() -> None:
+            with warnings.catch_warnings(record=True) as caught:
+                try:
+                    unfinished = _Told(tell, states, pause)
+                    for unit, value in self._values(self._model(model[0]), request[0], units, unfinished):
+                        said = [f"{one.message}" for one in caught]
+                        caught.clear()
+                        tell((unit, value, said))
+                except TlsteerError as error:
+                    told.put(Failed(str(error), type(error)(str(error))))
+                except Exception as error:  # what a library or a user's function raises
+                    place = traceback.extract_tb(error.__traceback__)[-1]
+                    told.put(Failed(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})", None))
+                finally:
+                    told.put(None)
+
+        # In a thread of its own, because a unit that is under way cannot yield.
+        Thread(target=work, daemon=True).start()
+        while (one := told.get()) is not None:
+            yield one
+            told.task_done()
 
     def _values(
-        self, surface: Surface, sent: Any, units: Sequence[int], states: Mapping[int, Any]
+        self, surface: Surface, sent: Any, units: Sequence[int], unfinished: Unfinished
     ) -> Iterator[tuple[int, Any]]:
         request, left = self._request(sent), dict.fromkeys(units)
-        unfinished = Unfinished(Store(None), [str(unit) for unit in range(len(request))])
-        for unit, state in states.items():
-            unfinished.put(unit, state)
         while left:
             halvings = self._halved.get(sent, 0)
             smaller, some = _halved(request, halvings), list(islice(left, max(1, len(left) >> halvings)))

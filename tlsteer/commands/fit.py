@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tlsteer._storage import check_writable
-from tlsteer.commands._options import Chat, Device, Dtype, Model, Seed, layers_of, positions_of, site_of
-from tlsteer.commands._running import Said, kept_nowhere, loaded_model, shows_bars
+from tlsteer.commands._options import (
+    Chat,
+    Device,
+    Dtype,
+    Model,
+    NWorkers,
+    Seed,
+    Workers,
+    layers_of,
+    positions_of,
+    site_of,
+)
+from tlsteer.commands._running import Said, kept_nowhere, loaded_model, on_workers, shows_bars
 from tlsteer.errors import DataError, SiteError
 from tlsteer.sites import Stage
 
@@ -76,6 +87,8 @@ def fit(
     chat: Chat = False,
     device: Device = None,
     dtype: Dtype = "float32",
+    workers: Workers = None,
+    n_workers: NWorkers = None,
 ) -> Said:
     """Optimise a steering vector on one example or several, or estimate one from contrast pairs.
 
@@ -95,7 +108,7 @@ def fit(
         if pairs is not None or layers is not None:
             raise DataError("--pairs and --layers are for a --method that estimates, such as diff_means")
         place, chosen = site_of(layer, stage, site), _examples(prompt, promote, suppress, examples)
-        with kept_nowhere(output):
+        with kept_nowhere(output), on_workers(workers, n_workers):
             return _optimised(chosen, model, device, dtype, chat, output, positions, place, settings)
     if pairs is None or prompt or promote or suppress or examples:
         raise DataError(f"--method {method} is estimated from --pairs FILE alone")
@@ -105,7 +118,7 @@ def fit(
     if several is not None and (layer is not None or site is not None):
         raise SiteError("give one of --layer, --layers and --site")
     places = [site_of(one, stage, None) for one in several] if several else [site_of(layer, stage, site)]
-    with kept_nowhere(output):
+    with kept_nowhere(output), on_workers(workers, n_workers):
         return _estimated(pairs, model, device, dtype, chat, output, places, {"estimator": method, **settings})
 
 

@@ -14,12 +14,14 @@ from tlsteer.commands._options import (
     Measure,
     Model,
     Multipliers,
+    NWorkers,
     PositionText,
     Seed,
+    Workers,
     layers_of,
     positions_of,
 )
-from tlsteer.commands._running import Said, rows_of, run_in, shows_bars
+from tlsteer.commands._running import Said, on_workers, rows_of, run_in, shows_bars
 
 
 def sweep(
@@ -46,6 +48,8 @@ def sweep(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    workers: Workers = None,
+    n_workers: NWorkers = None,
     accept_versions: AcceptVersions = False,
 ) -> Said:
     """Fit vectors at every layer on half of the questions, and measure each at every multiplier on the others.
@@ -62,7 +66,7 @@ def sweep(
     from tlsteer.commands._sweep_run import sweep_run
     from tlsteer.evaluate._propensity import MULTIPLIERS
 
-    with run_in(output, accept_versions):
+    with run_in(output, accept_versions), on_workers(workers, n_workers):
         found = sweep_run(
             data, output, method=method, model=model, layers=chosen, multipliers=multiplier or MULTIPLIERS,
             measure=measure, positions=where, questions=questions, n_random=n_random, seed=seed, device=device,

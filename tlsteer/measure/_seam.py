@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from tqdm.auto import tqdm
 
 from tlsteer._arguments import checked
+from tlsteer._bars import UnitBar
 from tlsteer._keys import key_of
 from tlsteer._store import Store, store_of
 from tlsteer._surface import Surface
@@ -187,15 +187,18 @@ class Work:
         first = {key: unit for unit, key in reversed(list(enumerate(self._keys)))}
         missing = sorted(unit for key, unit in first.items() if key not in self._store)
         arriving, done, what = self._arriving(missing), len(first) - len(missing), self._request.what
-        with tqdm(total=len(first), initial=done, desc=what, unit="unit", disable=not progress) as bar:
+        costs = costs_of(self._request, self._surface.n_layers)
+        expected = {unit: costs.of(unit) for unit in missing}
+        with UnitBar(expected, total=len(first), initial=done, desc=what, disable=not progress) as bar:
             for unit, key in enumerate(self._keys):
                 while (value := self._store.get(key)) is None:
                     # What was kept and has been damaged since is not among those on their way.
-                    bar.update(next(arriving, 0) or next(self._arriving([unit])))
+                    arrived = next(arriving, None)
+                    bar.did(next(self._arriving([unit])) if arrived is None else arrived)
                 yield value
 
     def _arriving(self, missing: Sequence[int]) -> Iterator[int]:
-        """Runs what is missing and keeps each value as it arrives: 1 each time."""
+        """Runs what is missing and keeps each value as it arrives; the number of its unit."""
         if not missing:
             return
         unfinished = Unfinished(self._store, self._keys)
@@ -208,7 +211,7 @@ class Work:
             unit, value = arrived
             self._store.put(self._keys[unit], value)
             unfinished.drop(unit)
-            yield 1
+            yield unit
 
 
 @checked
