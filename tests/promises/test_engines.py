@@ -62,6 +62,26 @@ def test_texts_and_their_probabilities_equal_those_of_hooked_passes(model, vecto
     assert texts != written(model, [])[0]
 
 
+def test_writes_come_in_the_order_of_the_stream_and_at_one_site_in_the_order_given(model, vector):
+    def composed(*several):
+        todo = [ts.Intervention(3 * vector(site, seed), 1.0, operation=kind) for site, seed, kind in several]
+        with ts.steer(model, *todo):  # hooked passes
+            hooked = model(torch.tensor(encode_prompts(Surface(model), PROMPTS[:1])))
+        return hooked, ts.completion_logprob(model, PROMPTS, ANSWERS, todo)
+
+    post, pre = (ts.Site(1, "post"), 0, "clamp"), (ts.Site(2), 1, ts.Clamp(2.0))
+    same = (ts.Site(2), 0, "clamp")
+    assert ts.engine(model).name == "fast"
+    for along, reverse in (((post, pre), (pre, post)), ((same, pre), (post, pre))):
+        (first, fast_first), (second, fast_second) = composed(*along), composed(*reverse)
+        torch.testing.assert_close(first, second)
+        torch.testing.assert_close(fast_first, fast_second, atol=1e-5, rtol=1e-5)
+    # Where the order is that of one site, it is the one given, and matters.
+    (first, fast_first), (second, fast_second) = composed(same, pre), composed(pre, same)
+    assert not torch.allclose(first, second, atol=1e-2)
+    assert not torch.allclose(fast_first, fast_second, atol=1e-2)
+
+
 def test_fits_equal_those_of_hooked_passes(model):
     example = ts.Example(PROMPTS[0], promote=[" Sure, here it is", " the answer"], suppress=[" I cannot say"])
     recipes = [OneShot(example, site, steps=3) for site in SITES]

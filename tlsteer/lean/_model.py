@@ -142,10 +142,11 @@ class LeanModel:
 
     @contextmanager
     def edits(self, edits: Sequence[tuple[Site, Edit]]) -> Iterator[None]:
-        """Adds to the residual at sites in every `forward` of this thread, in the order given."""
+        """Adds to the residual at sites in every `forward` of this thread; at one site in the order given."""
         before = self._now.edits
         self._now.edits = {place: list(several) for place, several in before.items()}
-        for site, added in edits:
+        # Post of a layer comes before pre of the next, as in a hooked pass, though both are one boundary here.
+        for site, added in sorted(edits, key=lambda one: one[0]):
             self._now.edits.setdefault(boundary(site), []).append((0, None, added))
         try:
             yield
