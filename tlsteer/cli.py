@@ -21,6 +21,7 @@ from tlsteer.commands.import_ import import_
 from tlsteer.commands.info import info
 from tlsteer.commands.reliability import reliability
 from tlsteer.commands.report import report
+from tlsteer.commands.serve import serve
 from tlsteer.commands.study import study
 from tlsteer.commands.sweep import sweep
 from tlsteer.commands.ui import ui
@@ -29,6 +30,7 @@ from tlsteer.errors import TlsteerError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(demo)
+app.command(context_settings={"ignore_unknown_options": True})(serve)  # what it does not know are vLLM's
 for _command in (ui, fit, generate, sweep, reliability, study, report, view, compare_runs, export, info):
     # The settings of a study are options that only the study knows.
     app.command(context_settings={"ignore_unknown_options": _command is study})(told(_command))
