@@ -1,5 +1,7 @@
 """A model that is run elsewhere is taken wherever texts and log-probabilities are asked for, and nowhere else."""
 
+from contextvars import Context
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tlsteer._model_type import Elsewhere
 from tlsteer._surface import Surface
 from tlsteer.judges import ModelJudge
 from tlsteer.lean import lean_or_plain
+from tlsteer.measure import Texts, Written, measured
 from tlsteer.scoring import last_logits, scored
 from tlsteer.steering import attach
 
@@ -40,8 +43,9 @@ class Here(Elsewhere):
 
     def continued(self, rows, writes, *, max_new_tokens, ends, seeds=None, **sampling):
         assert seeds is None or len(set(seeds)) == len(rows)
+        how = dict(max_new_tokens=max_new_tokens, progress=False)
         found = [
-            ts.generate(self.reference, [list(rows[number])], own, max_new_tokens=max_new_tokens, progress=False)
+            Context().run(ts.generate, self.reference, [list(rows[number])], own, **how)  # where no engine is in force
             for number, own in self._each(rows, writes)
         ]
         return [ids for (ids,) in found]
@@ -164,3 +168,29 @@ def test_a_vector_of_another_model_is_refused_before_anything_is_run(engine):
 def test_results_say_where_they_come_from(engine):
     surface, own = Surface(engine), Surface(engine.reference)
     assert surface.about() == own.about() | {"device": "elsewhere"}
+
+
+def test_an_engine_in_force_writes_the_texts_of_its_reference_and_does_nothing_else(engine):
+    model, vector, other = engine.reference, vectors(1)[0], loaded("qwen2")
+    request = Texts(PROMPTS, [Written(), Written([ts.Intervention(vector, 2.0)])], 4)
+    here = list(measured(Surface(model), request))
+    with engine.writing():
+        assert list(measured(Surface(model), request)) == here
+        assert engine.asked == [3, 3]
+        ts.generate(other, PROMPTS, max_new_tokens=2, progress=False)
+        ts.completion_logprob(model, PROMPTS, " here", vector, progress=False)
+        ts.fit_contrastive(model, [ts.ContrastPair("Hello", "What")], 2, progress=False)
+        assert engine.asked == [3, 3]
+    ts.generate(model, PROMPTS, max_new_tokens=2, progress=False)
+    assert engine.asked == [3, 3]
+
+
+def test_texts_of_an_engine_are_kept_apart_from_the_models_own(engine, tmp_path):
+    request = Texts(PROMPTS, [Written()], 4)
+    list(measured(Surface(engine.reference), request, tmp_path))
+    with engine.writing():
+        list(measured(Surface(engine.reference), request, tmp_path))
+        list(measured(Surface(engine.reference), request, tmp_path))
+    assert engine.asked == [3]
+    list(measured(Surface(engine.reference), request, tmp_path))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -72,6 +73,14 @@ class Model(Protocol):
         ...
 
 
+_writing: ContextVar[Elsewhere | None] = ContextVar("writing", default=None)
+
+
+def engine_in_force() -> Elsewhere | None:
+    """The engine that writes texts here (see `Elsewhere.writing`)."""
+    return _writing.get()
+
+
 class Elsewhere(ABC):
     """A model that another engine runs: it writes texts and tells log-probabilities, each under its own interventions.
 
@@ -113,6 +122,19 @@ class Elsewhere(ABC):
         self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], writes: Sequence[Any]
     ) -> list[tuple[float, bool]]:
         """Log-probability in nats of each completion, and whether each of its tokens is the likeliest; under writes."""
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Inside, this engine writes the texts of `reference`; whatever else is asked of that runs as it does outside.
+
+        >>> with engine.writing():
+        ...     found = sweep_layers(engine.reference, train, test, measure="organism")
+        """
+        token = _writing.set(self)
+        try:
+            yield
+        finally:
+            _writing.reset(token)
 
     @property
     def cfg(self) -> Any:

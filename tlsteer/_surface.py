@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tlsteer._identity import Identity, identity_of
 from tlsteer._middle import edited_middle
-from tlsteer._model_type import Elsewhere
+from tlsteer._model_type import Elsewhere, engine_in_force
 from tlsteer._passes import See, watched
 from tlsteer._turns import PointHandle, Turns
 from tlsteer.errors import ModelError, SiteError
@@ -57,6 +57,12 @@ class Surface:
             )
         if (why := why_not(model)) is not None:
             raise ModelError(f"{self.name!r} {why}")
+
+    @property
+    def writer(self) -> Elsewhere | None:
+        """What writes its texts, where it does not itself."""
+        engine = engine_in_force()
+        return engine if engine is not None and engine.reference is self.model else self.elsewhere
 
     @cached_property
     def turns(self) -> Turns:

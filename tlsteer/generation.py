@@ -104,10 +104,10 @@ def generate(
     for one in todo:
         check_prompts(one.positions, rows, surface.decode)
     new: list[list[int]] = [[] for _ in rows]
-    if surface.elsewhere is not None:
+    if surface.writer is not None:
         if not use_cache:
-            raise DataError(f"use_cache=False: {surface.elsewhere} keeps keys and values in its own way; leave it out")
-        new = surface.elsewhere.continued(
+            raise DataError(f"use_cache=False: {surface.writer} keeps keys and values in its own way; leave it out")
+        new = surface.writer.continued(
             rows, [one.for_rows(range(len(rows)), len(rows)).write(surface) for one in todo],
             max_new_tokens=max_new_tokens, ends=sorted(end_ids(surface)), temperature=temperature, top_k=top_k,
             top_p=top_p, seeds=[seed_of(seed, number) for number in range(len(rows))] if temperature else None,

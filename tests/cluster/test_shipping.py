@@ -5,6 +5,7 @@ import torch
 
 import tlsteer as ts
 from tests import small_models
+from tests.test_elsewhere import Here
 from tlsteer._surface import Surface
 
 pytest.importorskip("ray")
@@ -80,6 +81,13 @@ def test_hooks_and_open_contexts_do_not_go():
     with ts.steer(model, vector), pytest.raises(ts.ModelError, match="inside a context such as steer"):
         check_portable(surface)
     check_portable(surface)
+
+
+def test_a_model_whose_texts_an_engine_writes_does_not_go():
+    engine = Here(small_models.loaded("llama"))
+    with engine.writing(), pytest.raises(ts.ModelError, match="an engine of the tests writes its texts"):
+        check_portable(Surface(engine.reference))
+    check_portable(Surface(engine.reference))
 
 
 def test_what_is_no_plain_tensor_does_not_go():

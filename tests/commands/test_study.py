@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.studies.example import example as study
 from tlsteer.cli import app, main
-from tlsteer.errors import DataError
+from tlsteer.errors import DataError, WorkerError
 from tlsteer.runs import RunDirectory
 from tlsteer.studies import Study, study_names
 
@@ -138,3 +138,8 @@ def test_a_page_is_written_anew_and_runs_are_compared(tmp_path):
     assert str(page) in run("report", folders[0]).replace("\n", "")
     assert page.exists()
     assert "No setting differs." in run("compare-runs", *folders)
+
+
+def test_an_engine_and_workers_are_not_asked_for_together():
+    with pytest.raises(WorkerError, match="--engine"):
+        run("study", "refusal", "--engine", "vllm", "--workers", "ray", "--n-workers", 2)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import tlsteer as ts
 from tests.small_models import loaded, saved
+from tests.test_elsewhere import Here
 from tlsteer.cli import app
 from tlsteer.data import data_hash
 from tlsteer.errors import DataError, ModelError
@@ -191,6 +192,60 @@ def test_a_second_model_takes_the_place_of_the_first_and_stays_the_same(lines, t
     other.symlink_to(saved("gpt2"))
     with pytest.raises(DataError, match=r"was started with second model .* got "):
         run(JUDGED, **settings | {"run_dir": tmp_path / "linked"}, other=str(other))
+
+
+class Engine(Here):
+    """Stands in for vLLM."""
+
+    def close(self):
+        self.closed = True
+
+
+def test_an_engine_writes_the_texts_and_the_run_says_so(lines, tmp_path, monkeypatch):
+    place, started = saved("llama"), []
+
+    def engine_of(name, model, **how):
+        started.append((name, model, how, Engine(ts.load_model(model, "cpu"))))
+        return started[-1][-1]
+
+    monkeypatch.setattr(_frame, "engine_of", engine_of)
+    monkeypatch.setattr(_frame, "check_engine", lambda name: {})
+    settings = dict(model=place, preset="other", data=lines)
+    here = run(**settings, run_dir=tmp_path / "here")
+    there = run(**settings, engine="vllm:a=1", dtype="float32", run_dir=tmp_path / "there")
+    ((name, model, how, engine),) = started
+    assert (name, model, how) == ("vllm:a=1", str(place), {"dtype": "float32", "device": None})
+    assert engine.asked == [2]
+    assert engine.closed
+    assert there.texts.equals(here.texts)
+    assert there.config["model"] == here.config["model"] | {"device": "elsewhere"}
+    assert "--engine vllm:a=1" in there.command
+    with pytest.raises(DataError, match="device"):
+        run(**settings, engine="vllm", run_dir=tmp_path / "here")  # a run without one
+
+
+def test_an_engine_is_given_up_when_a_second_model_takes_the_models_place(lines, monkeypatch):
+    engine = Engine(ts.load_model(saved("llama"), "cpu"))
+    monkeypatch.setattr(_frame, "engine_of", lambda *_, **__: engine)
+    monkeypatch.setattr(_frame, "check_engine", lambda name: {})
+    found = []
+    study = Study(**{**vars(JUDGED), "measure": lambda bench: (found.append(bench), measure(bench))[1]})
+    run(study, model=saved("llama"), data=lines, judge="substrings", other=saved("gpt2"), engine="vllm")
+    assert engine.closed
+    assert found[0].model is None
+
+
+def test_an_engine_is_refused_where_it_has_nothing_to_write_or_is_not_there(lines, monkeypatch):
+    monkeypatch.setattr(_frame, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    silent = Study(**{**vars(OWN), "writes": False})
+    for study, engine, said in ((silent, "vllm", "writes no texts"), (OWN, "other", "no engine 'other'")):
+        with pytest.raises((DataError, ModelError), match=said):
+            run(study, model=saved("llama"), preset="other", data=lines, engine=engine)
+    with pytest.raises(ModelError, match="engine= is for models that are loaded by name"):
+        run(preset="other", data=lines, engine="vllm")
+    for name in ("persona-reliability", "alignment-faking"):
+        with pytest.raises(DataError, match="writes no texts"):
+            find_study(name).run(engine="vllm")
 
 
 def test_a_model_is_not_its_own_second():

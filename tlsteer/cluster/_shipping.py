@@ -46,6 +46,8 @@ def check_portable(surface: Surface) -> None:
     model = surface.model
     devices = sorted({str(one.device) for one in model.parameters()})
     why = State(model).obstacle(surface.turns)
+    if surface.writer is not None:
+        why = f"{surface.writer} writes its texts, in one batch; run this without workers"
     if why is None and (len(devices) > 1 or "meta" in devices):
         why = f"its weights are on {', '.join(devices)}, and a worker holds a whole model on one device"
     if why is not None:

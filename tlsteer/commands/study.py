@@ -13,7 +13,7 @@ import typer
 
 from tlsteer.commands._options import AcceptVersions, Device, Model, NWorkers, Seed, Workers
 from tlsteer.commands._running import Said, in_flags, on_workers, rows_of, run_in, shows_bars
-from tlsteer.errors import DataError, TlsteerError
+from tlsteer.errors import DataError, TlsteerError, WorkerError
 from tlsteer.studies import find_study, study_names
 
 
@@ -37,13 +37,20 @@ def study(
     judge: Annotated[
         str | None,
         typer.Option(
-            help='Who judges texts: "organism", "substrings", "model:NAME", "classifier:NAME", "classifier:NAME#FILE" '
-            'or "endpoint:URL#MODEL". A judge model is loaded when the texts are written and the model has made room.'
+            help='Who judges texts: "organism", "substrings", "model:NAME", "classifier:NAME", "classifier:NAME#FILE", '
+            '"vllm:model:NAME", ... or "endpoint:URL#MODEL". A judge model is loaded when the texts are written and '
+            "the model has made room."
         ),
     ] = None,
     other: Annotated[str | None, typer.Option(help="A second model, where the study takes one.")] = None,
     seed: Seed = 0,
     device: Device = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help='What writes texts in place of the model: "vllm", or with its settings "vllm:max_model_len=2048".'
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what the run would do and take, and how long after ten seconds; no run.")
     ] = False,
@@ -74,8 +81,10 @@ def study(
     folder = output or Path("runs") / found.name
     asked = {
         "preset": preset, "data": _one_or_several(data or []), "judge": judge, "other": other, "device": device,
-        "seed": seed, **settings,
+        "engine": engine, "seed": seed, **settings,
     }  # fmt: skip
+    if engine is not None and workers is not None:
+        raise WorkerError("--engine writes all texts in one batch of vLLM, so there is nothing for --workers; give one")
     try:
         if plan:
             planned = str(found.plan(model, **asked))

@@ -63,8 +63,12 @@ class ModelJudge:
         """Of the model; says where the template or the threshold is another."""
         own = [f"template {zlib.crc32(self.template.encode()):08x}"] if self.template != TEMPLATE else []
         own += [f"threshold {self.threshold:g}"] if self.threshold != 0.5 else []
-        model = self.model.name if isinstance(self.model, LoadedLater) else Surface(self.model).name
-        return f"model:{model}" + (f" ({', '.join(own)})" if own else "")
+        if isinstance(self.model, LoadedLater):
+            model, on_vllm = self.model.name, self.model.on_vllm
+        else:
+            surface = Surface(self.model)
+            model, on_vllm = surface.name, surface.elsewhere is not None
+        return f"{'vllm:' if on_vllm else ''}model:{model}" + (f" ({', '.join(own)})" if own else "")
 
     @property
     def measures(self) -> str:

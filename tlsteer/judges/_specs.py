@@ -18,6 +18,7 @@ from tlsteer.judges._later import LoadedLater
 from tlsteer.judges._local_model import ModelJudge
 from tlsteer.judges._phrases import PhraseJudge
 from tlsteer.judges._protocol import FunctionJudge, Judge
+from tlsteer.serving._named_engine import check_engine
 
 # What a call takes as a judge: its name, itself, or a function of prompts and texts that gives verdicts.
 JudgeLike = Judge | str | Callable[[Sequence[str], Sequence[str]], Any]
@@ -29,6 +30,7 @@ KNOWN = f"""\
   model:NAME             a model on this machine, asked Yes or No in its chat format
   classifier:NAME        the same without chat format, with the prompt that its card shows, as HarmBench's does
   classifier:NAME#FILE   the same with the prompt in a file, {{prompt}} and {{text}} in it
+  vllm:model:NAME        either of these three run by vLLM, where that is installed: vllm:classifier:NAME, ...
   endpoint:URL#MODEL     a model behind an OpenAI-compatible endpoint, e.g. endpoint:http://localhost:8000/v1#NAME;
                          sends requests and texts there, with the key in {KEY_VARIABLE} if it is set"""
 
@@ -39,7 +41,7 @@ def judge_from(spec: JudgeLike, *, device: str | None = None, dtype: str | None 
 
     Args:
         spec: a judge, its name or a function.
-        device: of a judge model that is given by name; see `load_model`.
+        device: of a judge model that is given by name; see `load_model`. vLLM takes its own.
         dtype: of its weights.
         later: load such a model when it is first asked, so that another one can have its room until then.
 
@@ -52,7 +54,11 @@ def judge_from(spec: JudgeLike, *, device: str | None = None, dtype: str | None 
     >>> judge_from(lambda prompts, texts: ["sure" in text.lower() for text in texts])
     """
     if isinstance(spec, str):
-        return _named(spec, lambda name: _model(LoadedLater(name, device, dtype), later))
+        kind, _, rest = spec.partition(":")
+        on_vllm = kind == "vllm" and rest.startswith(("model:", "classifier:"))
+        if on_vllm:
+            check_engine(kind)  # before what it is to judge is written
+        return _named(rest if on_vllm else spec, lambda name: _model(LoadedLater(name, device, dtype, on_vllm), later))
     if isinstance(spec, Judge):
         return spec
     return FunctionJudge(spec, getattr(spec, "__name__", type(spec).__name__))

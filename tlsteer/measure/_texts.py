@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from tlsteer._keys import key_of
+from tlsteer._model_type import engine_in_force
 from tlsteer._surface import Surface
 from tlsteer.data._prompt_like import PromptLike
 from tlsteer.generation import generate
@@ -66,7 +67,9 @@ class Texts:
         """What the texts of a unit depend on."""
         own = self.units[unit]
         sampling = [self.temperature, self.seed] if self.temperature else []
-        return self.prompts, own.interventions, own.n_settings, self.max_new_tokens, sampling
+        engine = engine_in_force()
+        elsewhere = [] if engine is None else [engine.about()]
+        return self.prompts, own.interventions, own.n_settings, self.max_new_tokens, [*sampling, *elsewhere]
 
     def costs(self, n_layers: int) -> Costs:
         """Every text costs the same; what is sampled may be shorter, which nobody knows before."""

@@ -41,7 +41,7 @@ class VLLM(Elsewhere):
     """A model that vLLM runs, taken by `generate`, `attack_success`, sweeps of texts, choices and judges.
 
     Requests that are steered in different ways, and not at all, run in one continuous batch. Hooks, fits and whatever
-    else looks into a model take `engine.reference`, the same weights in TransformerLens, on the CPU.
+    else looks into a model take `engine.reference`, the same weights in TransformerLens, on the CPU by default.
 
     Before anything else a steered and an unsteered text are compared with those of the reference, at every stage; an
     architecture whose residual stream stands elsewhere than known is refused.
@@ -54,6 +54,7 @@ class VLLM(Elsewhere):
     Args:
         model: "organism", a Hugging Face id, or a local directory; see `load_model`.
         dtype: as `load_model` takes it.
+        device: where the reference is, on which vectors are fitted.
         settings: of vLLM's `LLM`, such as tensor_parallel_size, max_model_len and gpu_memory_utilization.
 
     Raises:
@@ -65,11 +66,11 @@ class VLLM(Elsewhere):
     """
 
     @checked
-    def __init__(self, model: str | Path, *, dtype: str = "float32", **settings: Any) -> None:
+    def __init__(self, model: str | Path, *, dtype: str = "float32", device: str = "cpu", **settings: Any) -> None:
         self.version = check_vllm()
         check_settings(settings)
         choose_runner()
-        self.reference = load_model(model, "cpu", dtype)
+        self.reference = load_model(model, device, dtype)
         surface = Surface(self.reference)
         from vllm import LLM  # pyright: ignore[reportMissingImports]
 
@@ -91,7 +92,7 @@ class VLLM(Elsewhere):
         return f"vLLM {self.version}"
 
     def __repr__(self) -> str:
-        return f"VLLM({self.cfg.model_name!r}, {self.about()['dtype']}, vLLM {self.version})"
+        return f"VLLM({self.cfg.model_name!r}, {self.about()['dtype']}, vLLM {self.version}, eager)"
 
     def about(self) -> dict[str, str]:
         """See `Elsewhere`."""

@@ -68,4 +68,4 @@ def refused_stages(surface: Surface, told: Told) -> dict[str, str]:
 
 def _expected(surface: Surface, ids: list[int], *interventions: Intervention) -> Float[Tensor, " d_vocab"]:
     ((_, logits),) = last_logits(surface, [ids], list(interventions))
-    return logits[0].log_softmax(-1)
+    return logits[0].log_softmax(-1).cpu()

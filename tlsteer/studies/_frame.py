@@ -13,7 +13,8 @@ A study of one's own is one object:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,29 +25,17 @@ from tlsteer.judges._later import empty_memory, later_models
 from tlsteer.models import load_model
 from tlsteer.organism import MODELS
 from tlsteer.runs import RunDirectory, about_model
+from tlsteer.serving._named_engine import check_engine, engine_of
+from tlsteer.studies._asked import Asked, D, P
 from tlsteer.studies._cautions import cautions
 from tlsteer.studies._command import command_of
 from tlsteer.studies._plan import Phases, Plan, PlannedWork, probed
-from tlsteer.studies._preset import StudyData, StudyPreset
+from tlsteer.studies._preset import StudyPreset
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies._room import Room
 from tlsteer.studies._settings import check_complete, is_settings_file, plain, preset_from, settings_in
 
-P = TypeVar("P", bound=StudyPreset)
-D = TypeVar("D", bound=StudyData)
 M = TypeVar("M")
-
-
-@dataclass(frozen=True)
-class _Asked(Generic[P, D]):
-    """What a call asks for; the fields are those of `Bench`."""
-
-    preset: P
-    data: D
-    judge: Any
-    embedded: bool
-    changed: Mapping[str, Any]
-    command: str
 
 
 @dataclass
@@ -66,6 +55,8 @@ class Bench(Generic[P, D]):
         phases: of the planned work, which `begin` tells.
         changed: the settings that the call changed in the preset.
         command: that repeats the run.
+        device: where models given by name run.
+        writing: holds the engine that writes the model's texts, where there is one, until the model is released.
     """
 
     study: Study[P, D, Any]
@@ -81,6 +72,7 @@ class Bench(Generic[P, D]):
     changed: Mapping[str, Any]
     command: str
     device: str | None = None
+    writing: ExitStack = field(default_factory=ExitStack)
 
     def begin(self, what: str) -> None:
         """Says that some of the planned work begins, which part of all it is, and how long the rest lasts about."""
@@ -90,6 +82,7 @@ class Bench(Generic[P, D]):
         """Lets go of the model, and makes room for a judge or a second one, unless `keep_models` says otherwise."""
         if not self.preset.keep_models:
             self.model = None
+            self.writing.close()
             empty_memory()
 
     def second_model(self) -> Model:
@@ -145,6 +138,7 @@ class Study(Generic[P, D, M]):
         judge: makes the judge from what is given (or None), the settings, and whether the model is an embedded one; its
             `name` goes into the config. None for a study that takes no judge.
         takes_other: whether a second model may be given.
+        writes: whether the model writes texts, which another engine can do.
         work: how many fits and texts a run is, in the order in which `measure` begins them: for `plan`, `Bench.begin`.
         measure: everything that is heavy, in units of the run.
         report: says what was measured: `Bench.result` with headline, findings, tables and the rest.
@@ -163,6 +157,7 @@ class Study(Generic[P, D, M]):
     default: P | None = None
     judge: Callable[[Any, P, bool], Any] | None = None
     takes_other: bool = False
+    writes: bool = True
     work: Callable[[P, D], Sequence[PlannedWork]] = lambda preset, data: ()
 
     def run(
@@ -174,6 +169,7 @@ class Study(Generic[P, D, M]):
         judge: Any = None,
         other: str | Path | Model | None = None,
         device: str | None = None,
+        engine: str | None = None,
         run_dir: str | Path | None = None,
         seed: int = 0,
         progress: bool = True,
@@ -188,6 +184,7 @@ class Study(Generic[P, D, M]):
             judge: of the texts: one, or its name; the embedded models' grammar by default on these.
             other: a second model; that of the preset by default.
             device: where models given by name run; see `load_model`.
+            engine: what writes texts in place of the model: "vllm", or such as "vllm:max_model_len=2048".
             run_dir: the run's folder; without one nothing is kept.
             seed: of everything that is drawn.
             progress: show bars.
@@ -200,23 +197,27 @@ class Study(Generic[P, D, M]):
         >>> study.run("google/gemma-2-2b-it", data="harmbench.json", judge="substrings")  # doctest: +SKIP
         """
         asked = self._asked(
-            model, preset=preset, data=data, judge=judge, other=other, device=device, run_dir=run_dir, seed=seed,
-            **changes,
+            model, preset=preset, data=data, judge=judge, other=other, device=device, engine=engine, run_dir=run_dir,
+            seed=seed, **changes,
         )  # fmt: skip
         self._room(model, asked, device).check()
-        loaded = _loaded(model, device, asked.preset.dtype)
+        writer = None if engine is None else engine_of(engine, str(model), dtype=asked.preset.dtype, device=device)
+        loaded = _loaded(model, device, asked.preset.dtype) if writer is None else writer.reference
         config = {
-            "study": self.name, "model": about_model(loaded), "preset": plain(vars(asked.preset)),
+            "study": self.name, "model": about_model(writer or loaded), "preset": plain(vars(asked.preset)),
             "data": {"from": plain(data), "hash": asked.data.hash}, "judge": getattr(asked.judge, "name", None),
             "seed": seed,
         }  # fmt: skip
-        with RunDirectory(run_dir, config) as folder:
+        with RunDirectory(run_dir, config) as folder, ExitStack() as writing:
+            if writer is not None:
+                writing.callback(writer.close)
+                writing.enter_context(writer.writing())
             work = self.work(asked.preset, asked.data)
             bench = Bench(
-                self, folder, loaded, seed=seed, progress=progress, device=device, **vars(asked),
+                self, folder, loaded, seed=seed, progress=progress, device=device, **vars(asked), writing=writing,
                 phases=Phases.of(work, loaded, asked.preset.batch_size) if progress else Phases(work),
             )  # fmt: skip
-            del loaded  # so that a second model can take its place
+            del loaded, writer  # so that a second model can take its place
             result = self.report(bench, self.measure(bench))
             if run_dir is not None:
                 result.save(folder.path)
@@ -240,17 +241,21 @@ class Study(Generic[P, D, M]):
 
     def _asked(
         self, model: Any, *, preset: Any = None, data: Any = None, judge: Any = None, other: Any = None,
-        device: str | None = None, run_dir: Any = None, seed: int = 0, **changes: Any,
-    ) -> _Asked[P, D]:  # fmt: skip
+        device: str | None = None, engine: str | None = None, run_dir: Any = None, seed: int = 0, **changes: Any,
+    ) -> Asked[P, D]:  # fmt: skip
         """Everything that a run needs but the model, checked."""
         name = str(model) if isinstance(model, str | Path) else Surface(model).name
         embedded = data is None and name in MODELS
-        placed = {"device": device, "dtype": changes.get("dtype")}
+        placed = {"device": device, "dtype": changes.get("dtype"), "engine": engine}
         if not isinstance(model, str | Path) and (given := [one for one, value in placed.items() if value]):
             raise ModelError(f"{given[0]}= is for models that are loaded by name; move your own with model.to(...)")
         if (judge is not None and self.judge is None) or (other is not None and not self.takes_other):
             raise DataError(f"the study {self.name!r} takes no {'judge' if judge is not None else 'second model'}")
-        changed = {field: value for field, value in (changes | {"other": other}).items() if value is not None}
+        if engine is not None:
+            if not self.writes:
+                raise DataError(f"the study {self.name!r} writes no texts, so no engine can do so: leave out {engine=}")
+            check_engine(engine)
+        changed = {one: value for one, value in (changes | {"other": other}).items() if value is not None}
         chosen = self._settings("organism" if embedded else name, preset, changed)
         if chosen.other == name:
             chosen = replace(chosen, other=None)  # a model says nothing next to itself
@@ -259,11 +264,11 @@ class Study(Generic[P, D, M]):
         material = self.embedded_data(chosen, seed) if embedded else self.read_data(data, chosen, seed)
         near = replace(chosen, judge_device=chosen.judge_device or device)  # where the model is, by default
         judging = self.judge(judge, near, embedded) if self.judge else None
-        given = {"preset": preset, "data": data, "judge": judge, "other": other, "device": device} | changes
-        command = command_of(self.name, name, given | {"seed": seed, "run_dir": run_dir})
-        return _Asked(chosen, material, judging, embedded, changed, command)
+        given = {"preset": preset, "data": data, "judge": judge, "other": other, "device": device, "engine": engine}
+        command = command_of(self.name, name, given | changes | {"seed": seed, "run_dir": run_dir})
+        return Asked(chosen, material, judging, embedded, changed, command)
 
-    def _room(self, model: Any, asked: _Asked[P, D], device: str | None) -> Room:
+    def _room(self, model: Any, asked: Asked[P, D], device: str | None) -> Room:
         preset, other = asked.preset, asked.preset.other
         own = self.preset_of(str(other)) if isinstance(other, str | Path) else None
         models = [(model, device, preset.dtype), (other, device, (own or preset).dtype)]

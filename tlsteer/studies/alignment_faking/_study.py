@@ -158,6 +158,7 @@ STUDY = Study(
     name="alignment-faking",
     question=QUESTION,
     references=["dunefsky2025oneshot", "clymer2024poser"],
+    writes=False,
     departures=DEPARTURES,
     presets=PRESETS,
     needs=f"scenarios: give data={WHERE}",

@@ -48,6 +48,7 @@ STUDY = Study(
     name="persona-reliability",
     question=QUESTION,
     references=["tan2024analysing", "rimsky2024steering", "perez2022discovering"],
+    writes=False,
     departures=DEPARTURES,
     presets=PRESETS,
     default=Preset(),
