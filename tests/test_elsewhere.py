@@ -178,8 +178,8 @@ def test_an_engine_in_force_writes_the_texts_of_its_reference_and_does_nothing_e
         assert list(measured(Surface(model), request)) == here
         assert engine.asked == [3, 3]
         ts.generate(other, PROMPTS, max_new_tokens=2, progress=False)
-        ts.completion_logprob(model, PROMPTS, " here", vector, progress=False)
-        ts.fit_contrastive(model, [ts.ContrastPair("Hello", "What")], 2, progress=False)
+        ts.completion_logprob(model, PROMPTS, [" here"] * 3, vector, progress=False)
+        ts.fit_contrastive(model, [ts.ContrastPair("Hello", "What"), ts.ContrastPair("Sure", "it")], 2, progress=False)
         assert engine.asked == [3, 3]
     ts.generate(model, PROMPTS, max_new_tokens=2, progress=False)
     assert engine.asked == [3, 3]

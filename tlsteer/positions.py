@@ -29,7 +29,7 @@ from tlsteer._arguments import checked
 from tlsteer._position_texts import parsed
 from tlsteer.errors import PositionError
 
-_OPEN_END = 2**62
+OPEN_END = 2**62
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def check_positions(positions: Positions) -> None:
         )
     if isinstance(positions, slice):
         ends = (positions.start, positions.stop, positions.step)
-        if not all(end is None or (isinstance(end, Integral) and abs(int(end)) < _OPEN_END) for end in ends):
+        if not all(end is None or (isinstance(end, Integral) and abs(int(end)) < OPEN_END) for end in ends):
             raise PositionError(f"{positions} is not made of whole numbers")
         if positions.step is not None and positions.step < 1:
             raise PositionError(f"{positions} has a step below 1; use a positive step")
@@ -185,7 +185,7 @@ def resolve(positions: Positions, prompt: Prompt, decode: Decode) -> Selection:
             with fewer tokens than `last` asks for.
     """
     length = prompt.length
-    zero, end = torch.zeros_like(length), torch.full_like(length, _OPEN_END)
+    zero, end = torch.zeros_like(length), torch.full_like(length, OPEN_END)
     if isinstance(positions, Tensor):
         return Selection(zero, end, columns=_fit_mask(positions, prompt))
     if isinstance(positions, slice):
@@ -239,7 +239,7 @@ def _fit_mask(mask: Bool[Tensor, ...], prompt: Prompt) -> Bool[Tensor, "batch po
 
 
 def _last(count: int, prompt: Prompt) -> Int[Tensor, " batch"]:
-    missing = (prompt.length < count).nonzero()
+    missing = (prompt.length < min(count, OPEN_END)).nonzero()
     if len(missing):
         row = int(missing[0])
         raise PositionError(

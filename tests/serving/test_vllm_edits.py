@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import event, given
+from hypothesis import strategies as st
 from torch import nn
 
 import tlsteer as ts
@@ -157,6 +159,24 @@ def test_writes_at_one_site_are_made_in_the_order_of_their_request():
     assert torch.allclose(got[2:], by_hand(stream, Site(1), lambda x: ablated(x) + added(x + ablated(x))), atol=1e-5)
 
 
+@pytest.mark.parametrize("form", [Carried, Whole])
+def test_writes_at_post_come_before_those_at_pre_of_the_next_layer_in_whatever_order_they_are_given(form):
+    post, pre = write(Site(0, "post"), ts.Clamp(2.0), seed=1), write(Site(1), ts.Ablate(), seed=2)
+    runner = Runner({"a": (2, text(2, post, pre)), "b": (2, text(2, pre, post)), "c": (2, text(2, write(Site(1))))})
+    model, edits = hooked(form, runner)
+    runner.coming(a=(0, 2), b=(0, 2), c=(0, 2))
+    stream = torch.randn(2, WIDTH)
+    with edits.step():
+        got = model(stream.repeat(3, 1))
+
+    def both(x):
+        after = x + 1.5 * edited(post.operation, x[None], post.vector)[0]
+        return after + 1.5 * edited(pre.operation, after[None], pre.vector)[0] - x
+
+    assert torch.allclose(got[:2], by_hand(stream, Site(1), both), atol=1e-5)
+    assert torch.allclose(got[2:4], got[:2], atol=1e-6)
+
+
 def test_steered_tokens_are_counted_in_chunks_from_caches_and_after_giving_way():
     runner = Runner({"a": (5, text(5, write(Site(1)), write(Site(1), positions="completion")))})
     model, edits = hooked(Whole, runner)
@@ -169,6 +189,55 @@ def test_steered_tokens_are_counted_in_chunks_from_caches_and_after_giving_way()
     assert everything == {"prompt": 3, "generated": 2, "cached": 2, "again": 6}
     assert completion == {"prompt": 1, "generated": 2, "cached": 0, "again": 2}
     assert edits.receipts(["a", "b"]) == [None, None]
+
+
+@given(
+    st.lists(st.sampled_from(["all", "prompt", "completion", slice(1, 6), slice(0, None, 2), ts.last(1)]), min_size=3,
+             max_size=3),
+    st.lists(st.sampled_from(["ab", "abc", "ba", "abc again", "c"]), min_size=4, max_size=12),
+)  # fmt: skip
+def test_steps_that_go_on_as_the_one_before_edit_and_count_as_if_they_were_planned_anew(positions, steps):
+    def outcome(anew):
+        texts = [text(3, write(Site(1), ts.Clamp(0.5), one, seed=i)) for i, one in enumerate(positions)]
+        runner = Runner({name: (3, one) for name, one in zip("abc", texts, strict=True)})
+        model, edits = hooked(Carried, runner)
+        done, got, reused = dict.fromkeys("abc", 0), [], 0
+        for number, step in enumerate(steps):
+            who, _, again = step.partition(" ")
+            spans = {}
+            for one in who:
+                first = 0 if again or not done[one] else done[one]
+                spans[one] = (first, done[one] + 1 if again or done[one] else 3)
+                done[one] = spans[one][1]
+            runner.coming(**spans)
+            stream = torch.randn(
+                sum(b - a for a, b in spans.values()), WIDTH, generator=torch.Generator().manual_seed(number)
+            )
+            if anew:
+                edits._plan = None
+            before = edits._plan
+            with edits.step():
+                got.append(model(stream))
+            reused += edits._plan is before and before is not None
+        return got, edits.receipts("abc"), reused
+
+    (there, counts, reused), (here, expected, _) = outcome(False), outcome(True)
+    assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
+    assert counts == expected
+    event(f"{min(reused, 2)} or more steps were not planned")
+
+
+def test_a_step_after_steps_of_one_token_each_is_not_planned_anew():
+    runner = Runner({name: (3, text(3, write(Site(1)))) for name in "ab"})
+    model, edits = hooked(Whole, runner)
+    plans = []
+    for first, last in [(0, 3), (3, 4), (4, 5), (5, 6)]:
+        runner.coming(a=(first, last), b=(first, last))
+        with edits.step():
+            model(torch.randn(2 * (last - first), WIDTH))
+        plans.append(edits._plan)
+    assert plans[0] is not plans[1] is plans[2] is plans[3]
+    assert [one[0]["generated"] for one in edits.receipts("ab")] == [3, 3]
 
 
 def test_a_run_without_requests_is_not_steered():

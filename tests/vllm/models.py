@@ -17,8 +17,6 @@ _SIZES = {
     "hidden_size": WIDTH, "n_embd": WIDTH, "num_attention_heads": 2, "n_head": 2, "num_key_value_heads": 1,
     "head_dim": 32, "max_position_embeddings": 128, "n_positions": 128,
 }  # fmt: skip
-# Under the usual cap logits as large as these are ties.
-_OWN = {"Gemma2ForCausalLM": {"final_logit_softcapping": 1000.0}}
 SHAPES = (
     "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma2ForCausalLM",
     "Gemma3ForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM",
@@ -34,7 +32,7 @@ def directory(name):
     settings = ARCHITECTURES[name]
     own = {key: size for key, size in _SIZES.items() if key in settings}
     torch.manual_seed(0)
-    model = kind(kind.config_class(**settings | own | _OWN.get(name, {})))
+    model = kind(kind.config_class(**settings | own))
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data.normal_(0, 0.15)

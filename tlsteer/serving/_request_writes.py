@@ -20,7 +20,7 @@ from torch import Tensor
 from tlsteer._keys import key_of
 from tlsteer.errors import VectorError
 from tlsteer.operations import Ablate, Add, Affine, Clamp, Operation, operation_from
-from tlsteer.positions import Decode, Prompt, Selection, check_selected, for_rows, resolve
+from tlsteer.positions import OPEN_END, Decode, Prompt, Selection, check_selected, for_rows, resolve
 from tlsteer.sites import Site
 from tlsteer.steering import Write
 
@@ -60,6 +60,12 @@ class Chosen:
         start = max(first, self.start)
         start += (self.start - start) % self.step
         return list(range(start, min(last, self.stop), self.step))
+
+    def is_settled(self, token: int, is_chosen: bool) -> bool:
+        """Whether from a token on all are chosen, or else none."""
+        if is_chosen:
+            return self.among is None and self.step == 1 and self.start <= token and self.stop >= OPEN_END
+        return self.stop <= token
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,89 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from tlsteer.operations import Ablate, Add, Clamp
+from tlsteer.serving._edit_makers import Alone, Together
 from tlsteer.serving._request_writes import ARGUMENT, TAG, RequestWrite, from_text
 from tlsteer.sites import Site
-from tlsteer.steering import Write
 
 _KEPT_RECEIPTS = 100_000
-
-
-class Together:
-    """Writes of many requests at one site, a row for each, made as one edit.
-
-    Of the operations that are a multiple of the vector: x becomes x + m (a - b v'x / norm(v)^2) v.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._free: list[int] = []
-        self._vectors = torch.empty(0, 0, device=device)
-        self._factors = torch.empty(0, 2, device=device)
-        self.ratios = torch.empty(0, device=device)
-
-    @staticmethod
-    def takes(write: RequestWrite) -> bool:
-        """Whether a write is of such an operation."""
-        return isinstance(write.operation, Add | Clamp | Ablate)
-
-    def add(self, write: RequestWrite) -> int:
-        """The row of a new write."""
-        if not self._free:
-            self._grow(len(write.vector))
-        row, operation, vector = self._free.pop(), write.operation, write.vector
-        constant = 1.0 if isinstance(operation, Add) else operation.constant if isinstance(operation, Clamp) else 0.0
-        squared_norm = vector.square().sum().clamp(min=torch.finfo(vector.dtype).tiny)
-        share = torch.zeros(()) if isinstance(operation, Add) else 1 / squared_norm
-        self._vectors[row] = vector.to(self._device)
-        self._factors[row] = (write.multiplier * torch.stack([torch.tensor(constant), share])).to(self._device)
-        self.ratios[row] = 0
-        return row
-
-    def drop(self, row: int) -> float:
-        """Gives a row back; the sum of |added| / |residual| over what it steered."""
-        self._free.append(row)
-        return self.ratios[row].item()
-
-    def change(
-        self, stream: Float[Tensor, "tokens d_model"], rows: Int[Tensor, " tokens"]
-    ) -> Float[Tensor, "tokens d_model"]:
-        """What is added to tokens, each by the write of a row."""
-        vectors, factors = self._vectors[rows], self._factors[rows]
-        component = (stream * vectors).sum(-1)
-        return (factors[:, 0] - factors[:, 1] * component)[:, None] * vectors
-
-    def _grow(self, width: int) -> None:
-        n = len(self.ratios)
-        more = max(64, n)
-        self._vectors = torch.cat([self._vectors.view(n, width), torch.zeros(more, width, device=self._device)])
-        self._factors = torch.cat([self._factors, torch.zeros(more, 2, device=self._device)])
-        self.ratios = torch.cat([self.ratios, torch.zeros(more, device=self._device)])
-        self._free += range(n, n + more)
-
-
-class Alone:
-    """One write of any other operation."""
-
-    def __init__(self, write: RequestWrite, device: torch.device) -> None:
-        operation = write.operation.with_tensors(lambda _, part: part.to(device))
-        multiplier = torch.tensor([write.multiplier], device=device)
-        self._write = Write(write.site, write.vector.to(device)[None], multiplier, "all", operation)
-        self.ratios = torch.zeros(1, device=device)
-
-    def drop(self, row: int) -> float:
-        """See `Together.drop`."""
-        return self.ratios[row].item()
-
-    def change(
-        self, stream: Float[Tensor, "tokens d_model"], rows: Int[Tensor, " tokens"]
-    ) -> Float[Tensor, "tokens d_model"]:
-        """See `Together.change`."""
-        return self._write.added(stream[None], self._write.multiplier.expand(1, len(rows)))[0]
 
 
 @dataclass(eq=False)
@@ -139,6 +66,15 @@ class ActiveWrite:
         self._seen = max(self._seen, last)
         return found
 
+    def is_settled(self, last: int, is_steered: bool) -> bool:
+        """Whether every token from `last` on is generated, and is steered or not as the one before it is."""
+        return last >= self.n_prompt and self.write.chosen.is_settled(last, is_steered)
+
+    def another(self) -> None:
+        """Counts one more generated token as steered."""
+        self.generated += 1
+        self._seen += 1
+
     def receipt(self) -> dict[str, float]:
         """What it did in all; its row is given back."""
         counts = {name: getattr(self, name) for name in ("prompt", "generated", "cached", "again")}
@@ -151,6 +87,35 @@ class Edit(NamedTuple):
     made_by: Together | Alone
     tokens: Int[Tensor, " tokens"]
     rows: Int[Tensor, " tokens"]
+
+
+@dataclass
+class Plan:
+    """What a step edits, and the steps after it that go on alike.
+
+    In most steps each request runs the token after its last, steered as that was. Asking every request anew would take
+    longer than the edits.
+
+    Attributes:
+        edits: by site.
+        writes: of requests that run one token each, those that steer it.
+        requests: in their order; none where the step after this one has to be planned anew.
+        first: the token that each runs in the step after this one.
+    """
+
+    edits: dict[Site, list[Edit]]
+    writes: list[ActiveWrite]
+    requests: list[str]
+    first: Int[np.ndarray, " requests"]
+
+    def goes_on(self, requests: list[str], first: Int[np.ndarray, " requests"], n_tokens: int) -> bool:
+        """Whether it is that of the coming step too, whose tokens count as steered then."""
+        if n_tokens != len(requests) or requests != self.requests or (first != self.first).any():
+            return False
+        self.first = self.first + 1
+        for one in self.writes:
+            one.another()
+        return True
 
 
 class StepEdits:
@@ -168,6 +133,7 @@ class StepEdits:
         self._receipts: dict[str, list[dict[str, float]]] = {}
         self._todo: dict[Site, list[Edit]] = {}
         self._done: list[Edit] = []
+        self._plan: Plan | None = None
         self._is_step = False
 
     @contextmanager
@@ -184,28 +150,39 @@ class StepEdits:
         self._todo, self._done = {}, []
         if not self._is_step:
             return
-        batch, starts = self._runner.input_batch, self._runner.query_start_loc.np
-        if len(self._active) > 4 * len(batch.req_ids) + 64:
+        batch = self._runner.input_batch
+        n = len(batch.req_ids)
+        first, starts = batch.num_computed_tokens_cpu[:n], self._runner.query_start_loc.np[: n + 1]
+        if self._plan is None or not self._plan.goes_on(batch.req_ids, first, int(starts[-1])):
+            self._plan = self._planned(list(batch.req_ids), first, starts)
+        self._todo = dict(self._plan.edits)
+
+    def _planned(
+        self, requests: list[str], computed: Int[np.ndarray, " requests"], starts: Int[np.ndarray, " ends"]
+    ) -> Plan:
+        if len(self._active) > 4 * len(requests) + 64:
             self._close()
         # The nth write of a request at a site comes after all writes before it.
         found: dict[tuple[Site, int, Together | Alone], tuple[list[int], list[int]]] = {}
-        for number, request in enumerate(batch.req_ids):
-            writes = (self._active.get(request) or self._admitted(request))[1]
-            if not writes:
-                continue
-            start, first = int(starts[number]), int(batch.num_computed_tokens_cpu[number])
+        writing, is_steady = [], int(starts[-1]) == len(requests)
+        for number, request in enumerate(requests):
+            start, first = int(starts[number]), int(computed[number])
             last = first + int(starts[number + 1]) - start
             orders: dict[Site, int] = {}
-            for one in writes:
+            for one in (self._active.get(request) or self._admitted(request))[1]:
                 site = one.write.site
                 order = orders[site] = orders.get(site, -1) + 1
                 if tokens := one.tokens(first, last):
                     places, rows = found.setdefault((site, order, one.made_by), ([], []))
                     places += [start + token - first for token in tokens]
                     rows += [one.row] * len(tokens)
+                    writing.append(one)
+                is_steady = is_steady and one.is_settled(last, bool(tokens))
+        edits: dict[Site, list[Edit]] = {}
         for site, order, made_by in sorted(found, key=lambda key: key[1]):
             places, rows = (torch.tensor(many, device=self._device) for many in found[site, order, made_by])
-            self._todo.setdefault(site, []).append(Edit(made_by, places, rows))
+            edits.setdefault(site, []).append(Edit(made_by, places, rows))
+        return Plan(edits, writing, requests if is_steady else [], computed + 1)
 
     def end(self) -> None:
         """After a pass: whether all that was to be written was.

@@ -10,6 +10,7 @@ from tlsteer.studies._preset import StudyData, StudyPreset
 
 P = TypeVar("P", bound=StudyPreset)
 D = TypeVar("D", bound=StudyData)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)

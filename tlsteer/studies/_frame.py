@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from tlsteer._model_type import Model
 from tlsteer._surface import Surface
@@ -26,7 +26,7 @@ from tlsteer.models import load_model
 from tlsteer.organism import MODELS
 from tlsteer.runs import RunDirectory, about_model
 from tlsteer.serving._named_engine import check_engine, engine_of
-from tlsteer.studies._asked import Asked, D, P
+from tlsteer.studies._asked import Asked, D, M, P
 from tlsteer.studies._cautions import cautions
 from tlsteer.studies._command import command_of
 from tlsteer.studies._plan import Phases, Plan, PlannedWork, probed
@@ -34,8 +34,6 @@ from tlsteer.studies._preset import StudyPreset
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies._room import Room
 from tlsteer.studies._settings import check_complete, is_settings_file, plain, preset_from, settings_in
-
-M = TypeVar("M")
 
 
 @dataclass
@@ -55,7 +53,6 @@ class Bench(Generic[P, D]):
         phases: of the planned work, which `begin` tells.
         changed: the settings that the call changed in the preset.
         command: that repeats the run.
-        device: where models given by name run.
         writing: holds the engine that writes the model's texts, where there is one, until the model is released.
     """
 
