@@ -31,14 +31,13 @@ def plot_propensity(report: ReliabilityReport, ax: Axes | None = None, **look: U
     """
     ax = ax or new_axes(5.5, 4.0)
     x, slopes = report.curve["multiplier"].values, report.per_sample.values
-    for side, colour, label in (
-        (slopes >= 0, paint("blue"), "moved as intended"),
-        (slopes < 0, paint("red"), "against"),
+    for side, colour, dashes, label in (
+        (slopes >= 0, paint("blue"), "-", "moved as intended"),
+        (slopes < 0, paint("red"), "--", "against"),  # dashed, so that grey print tells them apart
     ):
         if side.any():
-            lines = ax.plot(
-                x, report.curve.values[side].T, color=colour, alpha=min(0.25, 12 / len(slopes)), linewidth=0.7
-            )
+            faint = min(0.25, 12 / len(slopes))
+            lines = ax.plot(x, report.curve.values[side].T, color=colour, linestyle=dashes, alpha=faint, linewidth=0.7)
             lines[0].set_label(f"{side.sum()} samples {label}")
             # The legend shows them as strong as they look together.
             lines[0].set_alpha(0.4)
@@ -120,7 +119,11 @@ def plot_variance(reports: Mapping[str, ReliabilityReport], ax: Axes | None = No
         if str(part) not in fixed:
             fixed[str(part)] = others.pop() if others else "grey"
         colour = paint(fixed[str(part)])
-        ax.barh(np.arange(len(table)), table[part], 0.7, left=left, color=colour, edgecolor=paint("paper"), label=part)
+        # In grey print the interaction would be as dark as a factor.
+        ax.barh(
+            np.arange(len(table)), table[part], 0.7, left=left, color=colour, edgecolor=paint("paper"), label=part,
+            hatch="///" if part == "interaction" else "",
+        )  # fmt: skip
         left = left + table[part].to_numpy()
     ax.set_yticks(np.arange(len(table)), [f"{name} (n = {reports[name].steerability.n})" for name in table.index])
     ax.tick_params(axis="y", length=0)
