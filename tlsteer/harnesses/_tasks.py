@@ -47,7 +47,8 @@ class TaskScores(Result):
             return "lm-eval gave no score."
         first = self.scores.iloc[0]
         own = self.scores[(self.scores["task"] == first["task"]) & (self.scores["metric"] == first["metric"])]
-        said = [f"{name} {Estimate(*of)}" for name, *of in own[["condition", "value", "low", "high", "n"]].to_numpy()]
+        columns = (own[name] for name in ("condition", "value", "low", "high", "n"))
+        said = [f"{name} {Estimate(*of)}" for name, *of in zip(*columns, strict=True)]
         return f"{first['task']}, {first['metric']}: {'; '.join(said)}."
 
     def to_dataframe(self) -> pd.DataFrame:
