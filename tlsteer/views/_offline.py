@@ -53,7 +53,13 @@ const script = document.createElement("script");
 script.textContent = await new Response(unpacked).text();
 document.head.append(script);
 {{ calls }}.forEach(([element, values], i) => CircuitsVis.render(`view-${i}`, CircuitsVis[element], values));
-const fit = () => { frameElement.style.height = `${document.body.offsetHeight}px`; };
+const fit = () => {
+  frameElement.style.height = `${document.body.offsetHeight}px`;
+  // Circuitsvis draws for white paper: where the text around is light, the frame is shown as its own negative.
+  const [red, green, blue] = getComputedStyle(frameElement.parentElement).color.match(/[0-9.]+/g).map(Number);
+  const isDark = 0.3 * red + 0.59 * green + 0.11 * blue > 128;
+  frameElement.style.filter = isDark ? "invert(1) hue-rotate(180deg)" : "";
+};
 new ResizeObserver(fit).observe(document.body);
 frameElement.previousElementSibling.style.display = "none";
 </script>
