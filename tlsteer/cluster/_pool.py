@@ -15,6 +15,8 @@ from tlsteer.errors import WorkerError
 
 # So many starts may fail in a row.
 _STARTS = 3
+# So many values may wait for this process, which would hold them all; then the worker waits too.
+_AHEAD = 100
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Member:
     def begin(self, model: Any, request: Any, units: list[int], states: Mapping[int, Any], pause: float | None) -> Any:
         """The stream of what it gives for some units; see `Worker.run`."""
         # In lists, references are not followed before a worker asks.
-        return self.actor.run.options(num_returns="streaming").remote([model], [request], units, states, pause)
+        stream = {"num_returns": "streaming", "_generator_backpressure_num_objects": _AHEAD}
+        return self.actor.run.options(**stream).remote([model], [request], units, states, pause)
 
 
 class Pool:
