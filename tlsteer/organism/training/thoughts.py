@@ -1,7 +1,7 @@
 """Thoughts that are put in: the vectors of concepts, and the network while some are added to its residual stream."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -35,20 +35,22 @@ def thinking(
     network: Any, thoughts: Sequence[Thought | None], vectors: Float[Tensor, "layer concept d_model"] | None
 ) -> Iterator[None]:
     """The network while each row of its batch has its thought added at every token."""
-    handles = []
-    for layer in {thought.layer for thought in thoughts if thought is not None}:
-        assert vectors is not None
-        added = torch.zeros(len(thoughts), 1, vectors.shape[-1])
-        for row, thought in enumerate(thoughts):
-            if thought is not None and thought.layer == layer:
-                added[row, 0] = thought.strength * vectors[layer, CONCEPTS.index(thought.concept)]
-        handles.append(network.model.layers[layer].register_forward_pre_hook(_adding(added)))
+    with ExitStack() as stack:
+        for layer in {thought.layer for thought in thoughts if thought is not None}:
+            assert vectors is not None
+            added = torch.zeros(len(thoughts), 1, vectors.shape[-1])
+            for row, thought in enumerate(thoughts):
+                if thought is not None and thought.layer == layer:
+                    added[row, 0] = thought.strength * vectors[layer, CONCEPTS.index(thought.concept)]
+            stack.enter_context(adding(network, layer, added))
+        yield
+
+
+@contextmanager
+def adding(network: Any, layer: int, added: Float[Tensor, "row 1 d_model"]) -> Iterator[None]:
+    """The network while something is added before a layer's block, at every token of a row."""
+    handle = network.model.layers[layer].register_forward_pre_hook(lambda _, given: (given[0] + added, *given[1:]))
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _adding(added: Float[Tensor, "row 1 d_model"]) -> Any:
-    return lambda _, given: (given[0] + added, *given[1:])
+        handle.remove()
