@@ -193,7 +193,8 @@ def _warnings(measured: Sequence[Measured], bench: Bench[Preset, Personas]) -> l
     if min(len(split_choices(choices).train) for choices in personas.choices.values()) < 50:
         found.append(
             "With fewer than 50 training questions an answer vector keeps the imbalance of letters and words among "
-            "them: other questions or another seed may turn a dataset's sign."
+            "them: other questions or another seed may turn a dataset's sign, and models that are asked the same "
+            "questions may agree in that imbalance alone."
         )
     if without := [name for name in personas.choices if name not in personas.told]:
         found.append(
