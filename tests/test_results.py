@@ -172,3 +172,5 @@ def test_what_is_no_result_is_refused_with_its_name(content, tmp_path):
         ts.load(tmp_path / "x.nc")
     with pytest.raises(DataError, match="nowhere"):
         ts.load(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="the folder .* holds no result"):
+        ts.load(tmp_path)

@@ -18,13 +18,14 @@ from tlsteer.evaluate._curve_files import load_curve
 from tlsteer.evaluate._side_effects import load_side_effects
 from tlsteer.fit._fit import Fit
 from tlsteer.runs._kept import RESULTS
+from tlsteer.studies._result import StudyResult
 from tlsteer.vector_sets import VectorSet
 from tlsteer.vectors import SteeringVector
 
-Saved: TypeAlias = Result | xr.DataArray | xr.Dataset | SteeringVector | VectorSet
+Saved: TypeAlias = Result | StudyResult | xr.DataArray | xr.Dataset | SteeringVector | VectorSet
 
 # Those of one folder each, by the file that tells; what is wrong in one is then said by its own reader.
-_FOLDERS = {"sweep.nc": LayerSweep.load, "datasets.json": AcrossDatasets.load}
+_FOLDERS = {"sweep.nc": LayerSweep.load, "datasets.json": AcrossDatasets.load, "config.json": StudyResult.load}
 # Each knows its own kind; curves, which say least about themselves, come last.
 _READERS = (*(result.load for result in RESULTS), load_side_effects, load_curve)
 
@@ -34,15 +35,17 @@ def load(path: str | Path) -> Saved:
     """Reads whatever `save` of tlsteer wrote: a result, a fit, propensities, side effects, a vector or a set of them.
 
     Raises:
-        TlsteerError: no such file or folder, a damaged one, or one of something else; a study's folder is read by
-            `studies.StudyResult.load`.
+        TlsteerError: no such file or folder, a damaged one, one of something else, or the folder of a run that is not
+            finished.
 
-    >>> ts.load("report.nc").verdict, ts.load("vector.safetensors")
+    >>> ts.load("report.nc").verdict, ts.load("vector.safetensors"), ts.load("runs/refusal")
     """
     path = Path(path)
     for name, reader in _FOLDERS.items():
         if (path / name).exists():
             return reader(path)
+    if path.is_dir():
+        raise DataError(f"the folder {str(path)!r} holds no result that tlsteer saved; name one of the files in it")
     if path.suffix == ".safetensors":
         if read_fit_file(path) is not None:
             return Fit.load(path)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+import tlsteer as ts
 from tests.studies.example import example
 from tlsteer._references import BIBTEX
 from tlsteer.errors import DataError
@@ -49,7 +50,7 @@ def test_a_result_comes_back_whole(tmp_path):
 
 def test_a_result_of_findings_alone_comes_back(tmp_path):
     result = StudyResult("small", "Is it?", [Finding("rate", "unsteered", Estimate(0.5, 0.2, 0.8, 9))])
-    again = StudyResult.load(result.save(tmp_path))
+    again = ts.load(result.save(tmp_path))
     assert again.findings == result.findings
     assert again.texts.empty
 
