@@ -22,6 +22,7 @@ from tlsteer.evaluate._attack import AttackSuccess
 from tlsteer.evaluate._curve_files import save_curve
 from tlsteer.fit._fit import Fit
 from tlsteer.runs._kept import RESULTS
+from tlsteer.studies import StudyResult
 
 
 def attack():
@@ -75,7 +76,7 @@ def kinds(of):
 def test_every_result_is_saved_loaded_and_names_a_picture_that_there_is():
     pictures = set(import_module("tlsteer.plot").__all__)
     fits = {Fit, *kinds(Fit)}
-    assert kinds(Result) - fits == {*RESULTS}
+    assert kinds(Result) - fits == {*RESULTS, StudyResult}
     for kind in (kinds(Result) | fits) - {Fit}:
         assert kind.to_dataframe is not Result.to_dataframe
         assert getattr(kind, "_picture", None) in pictures or kind._drawing is not Result._drawing
@@ -172,5 +173,5 @@ def test_what_is_no_result_is_refused_with_its_name(content, tmp_path):
         ts.load(tmp_path / "x.nc")
     with pytest.raises(DataError, match="nowhere"):
         ts.load(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="the folder .* holds no result"):
+    with pytest.raises(DataError, match=r"the folder .* holds no result"):
         ts.load(tmp_path)

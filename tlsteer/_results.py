@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,11 +46,15 @@ class Result:
             settings: of the function of `tlsteer.plot` that draws it.
         """
         name, drawn = self._drawing()
-        return getattr(import_module("tlsteer.plot"), name)(drawn, ax=ax, **settings)
+        return getattr(import_module("tlsteer.plot"), name)(drawn, ax=ax, **{**self._settings(), **settings})
 
     def _drawing(self) -> tuple[str, Any]:
         """The picture's name and what it is drawn from."""
         return self._picture, self
+
+    def _settings(self) -> Mapping[str, Any]:
+        """Of the function that draws it."""
+        return {}
 
     def _repr_html_(self) -> str:
         table = self.to_dataframe()

@@ -4,6 +4,7 @@ import math
 import pandas as pd
 import pytest
 import torch
+from markupsafe import escape
 
 import tlsteer as ts
 from tests.studies.example import example
@@ -53,6 +54,18 @@ def test_a_result_of_findings_alone_comes_back(tmp_path):
     again = ts.load(result.save(tmp_path))
     assert again.findings == result.findings
     assert again.texts.empty
+
+
+def test_a_study_shows_its_headline_its_picture_and_its_findings_in_a_notebook(tmp_path):
+    result = example()
+    page = ts.load(result.save(tmp_path))._repr_html_()
+    assert escape(result.headline) in page
+    assert "data:image/png" in page
+    assert result.findings[0].measure in page
+    alone = StudyResult("small", "Is it?", [Finding("rate", "unsteered", Estimate(0.5, 0.2, 0.8, 9))])
+    assert "has no picture" in alone._repr_html_()
+    with pytest.raises(DataError, match="'small' has no picture"):
+        alone.plot()
 
 
 def test_an_unfinished_run_says_how_to_finish(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 
 from tlsteer._arguments import checked
 from tlsteer._references import BIBTEX
+from tlsteer._results import Result
 from tlsteer._storage import inside
 from tlsteer.errors import DataError
 from tlsteer.runs._config import FILE as CONFIG
@@ -99,7 +102,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class StudyResult:
+class StudyResult(Result):
     """What a study found and what a reader needs to judge and repeat it.
 
     Attributes:
@@ -134,7 +137,7 @@ class StudyResult:
     name: str
     question: str
     findings: list[Finding]
-    headline: str = ""
+    headline: str = ""  # pyright: ignore[reportIncompatibleMethodOverride] # kept here, where others compute it
     answer: str = ""
     departures: list[str] = field(default_factory=list)
     setup: Mapping[str, str] = field(default_factory=dict)
@@ -147,6 +150,8 @@ class StudyResult:
     command: str = ""
     references: list[str] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    _next = ".findings has each number beside the paper's, .texts every text; the run's report.html is the page."
 
     def __post_init__(self) -> None:
         known: set[tuple[str, str]] = set()
@@ -164,6 +169,22 @@ class StudyResult:
 
     def __repr__(self) -> str:
         return "\n".join([f"StudyResult {self.name!r}: {self.question}", *map(str, self.findings)])
+
+    @property
+    def _main_picture(self) -> Picture:
+        """The first that takes one pair of axes."""
+        plots = import_module("tlsteer.plot")
+        for one in self.pictures:
+            draw = getattr(plots, one.draw, None)
+            if draw is not None and "ax" in signature(draw).parameters:
+                return one
+        raise DataError(f"the study {self.name!r} has no picture")
+
+    def _drawing(self) -> tuple[str, Any]:
+        return self._main_picture.draw, self.drawn_from(self._main_picture)
+
+    def _settings(self) -> Mapping[str, Any]:
+        return self._main_picture.options
 
     @property
     def labels(self) -> list[str]:
