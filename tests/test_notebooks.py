@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,7 +40,8 @@ def test_a_notebook_runs_and_shows_what_is_committed(path, tmp_path, monkeypatch
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the tests' own, under which pictures are not shown
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # this package, whichever is installed
     committed, notebook = (nbformat.read(path, as_version=4) for _ in range(2))
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    resources = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     for old, new in zip(code_cells(committed), code_cells(notebook), strict=True):
         (words, numbers), (old_words, old_numbers) = shown(new), shown(old)
         changed = f"run the notebook again and commit it; this cell has changed:\n{new.source}"
@@ -88,7 +90,8 @@ def test_another_model_needs_only_its_name(path, tmp_path, monkeypatch):
     other = ROOT / "tlsteer" / "organism" / "checkpoints" / "instruct"  # by its folder a model like any other
     for cell in code_cells(notebook):
         cell.source = cell.source.replace('MODEL = "organism"', f"MODEL = {str(other)!r}")
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    resources = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
 
 
 def test_every_exercise_has_a_folded_solution_that_runs_with_the_rest():
