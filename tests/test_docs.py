@@ -13,8 +13,8 @@ DOCS = ROOT / "docs"
 PAGES = {page.relative_to(DOCS).as_posix(): page for page in sorted(DOCS.rglob("*.md"))}
 FILES = PAGES | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md")}
 TEXTS = {name: page.read_text(encoding="utf-8") for name, page in FILES.items()}
-# Two tables of contents, a page that is another's text, and those whose packages have environments of their own.
-WITHOUT_CODE = {"index.md", "api/index.md", "speed.md", "api/harnesses.md", "api/serving.md"}
+# A table of contents, a page that is another's text, and those whose packages have environments of their own.
+WITHOUT_CODE = {"index.md", "speed.md", "api/harnesses.md", "api/serving.md"}
 
 
 def python_blocks(text):

@@ -28,7 +28,10 @@ class Model(Protocol):
         tokenizer: of transformers; None where the model has none.
         hook_dict: every hook point by name.
 
-    >>> def first_logits(model: ts.Model, prompt: str): return model(prompt)[0, 0]
+    >>> def first_logits(model: ts.Model, prompt: str):
+    ...     return model(prompt)[0, 0]
+    >>> first_logits(model, "Hello").shape == (model.cfg.d_vocab,)
+    True
     """
 
     cfg: Any

@@ -82,6 +82,11 @@ def generate(
     Raises:
         DataError: no prompts, texts and ids together, a prompt too long for the model, or settings out of range.
         PositionError: positions that cannot be told in a prompt, or select nothing.
+
+    >>> plain = generate(model, prompts, max_new_tokens=8)
+    >>> plain == generate(model, prompts, Intervention(vector, multiplier=0.0), max_new_tokens=8)
+    True
+    >>> steered = generate(model, prompts, Intervention(vector, 2.0, positions="completion"), max_new_tokens=8)
     """
     prompts = several(prompts)
     stop = [stop] if isinstance(stop, str) else list(stop)

@@ -161,7 +161,9 @@ def chat_prompt(
     Raises:
         DataError: the tokenizer has no chat template, or the template refuses or ignores what it is given.
 
-    >>> chat_prompt(model, "Is it raining?", system="Answer in one word.", enable_thinking=False)
+    >>> print(chat_prompt(model, "Is it raining?", system="Answer in one word."))
+    <|begin|><|system|>Answer in one word.<|end|><|user|>Is it raining?<|end|><|assistant|>
+    >>> chat_prompt(qwen, "Is it raining?", enable_thinking=False)  # doctest: +SKIP
     """
     tokenizer, name = Surface(model).tokenizer, Surface(model).name
     if (written := getattr(tokenizer, "chat_template", None)) is None:

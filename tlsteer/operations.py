@@ -105,7 +105,8 @@ class Operation(ABC):
 class Add(Operation):
     """Adds the vector.
 
-    >>> SteeringVector(torch.ones(16), 4, Add())
+    >>> SteeringVector(torch.ones(16), 4).operation == Add()  # what a vector does by default
+    True
     """
 
     name = "add"
@@ -120,7 +121,8 @@ class Add(Operation):
 class Clamp(Operation):
     """Replaces the component of the residual along the vector by `constant` times the vector (arXiv 2502.18862).
 
-    >>> SteeringVector(torch.ones(16), 4, Clamp(0.5))
+    >>> SteeringVector(torch.ones(16), 4, Clamp(0.5)).operation
+    Clamp(constant=0.5)
     """
 
     constant: Number = 1.0
@@ -143,7 +145,8 @@ class Clamp(Operation):
 class Ablate(Operation):
     """Removes the component of the residual along the vector (arXiv 2406.11717).
 
-    >>> SteeringVector(torch.ones(16), 4, Ablate())
+    >>> SteeringVector(torch.ones(16), 4, Ablate()).operation.name
+    'ablate'
     """
 
     name = "ablate"
@@ -162,7 +165,8 @@ class Affine(Operation):
         left: L, shape (rank, d_model), or one such for each row of a batch.
         right: R, likewise.
 
-    >>> SteeringVector(torch.zeros(16), 4, Affine(torch.ones(1, 16), torch.ones(1, 16)))
+    >>> SteeringVector(torch.zeros(16), 4, Affine(torch.ones(1, 16), torch.ones(1, 16))).operation.name
+    'affine'
     """
 
     left: Float[Tensor, "*#rows rank d_model"]

@@ -52,6 +52,11 @@ def last(count: int) -> Last:
 
     Raises:
         PositionError: `count` is not a positive whole number.
+
+    >>> with steer(model, vector, positions=last(1)) as receipt:
+    ...     logits = model("Hello")
+    >>> receipt.entries[0].n_positions
+    1
     """
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise PositionError(f"last({count!r}) selects nothing; give a whole number of 1 or more")
@@ -66,6 +71,9 @@ def after(text: str) -> After:
 
     Raises:
         PositionError: `text` is empty.
+
+    >>> Intervention(vector, 2.0, positions=after("Question:")).positions
+    After(text='Question:')
     """
     if not isinstance(text, str) or not text:
         raise PositionError(f"after({text!r}) needs a non-empty text")

@@ -38,7 +38,11 @@ def load(path: str | Path) -> Saved:
         TlsteerError: no such file or folder, a damaged one, one of something else, or the folder of a run that is not
             finished.
 
-    >>> ts.load("report.nc").verdict, ts.load("vector.safetensors"), ts.load("runs/refusal")
+    >>> report = reliability(propensity(model, vector, choices, [-1, 0, 1]))
+    >>> ts.load(report.save("report")).verdict == report.verdict
+    True
+    >>> ts.load(vector.save("vector.safetensors")).cosine(vector) > 0.999
+    True
     """
     path = Path(path)
     for name, reader in _FOLDERS.items():

@@ -35,6 +35,9 @@ def completion_logprob(
         DataError: unequal numbers of prompts and completions, an empty completion, a token that spans the boundary,
             or a completion of text for a prompt of ids.
         PositionError: positions that cannot be told in a prompt, or select nothing in it and its completion.
+
+    >>> completion_logprob(model, [prompts[0]], ["I cannot"], vector).shape
+    torch.Size([1])
     """
     if isinstance(prompts, str) or isinstance(completions, str) or not len(prompts) == len(completions) > 0:
         raise DataError(f"give as many completions as prompts, in lists; got {len(completions)} for {len(prompts)}")
@@ -113,6 +116,9 @@ def answer_logit_difference(
     Raises:
         DataError: two answers that begin with the same token (score them with `completion_logprob`).
         PositionError: positions that cannot be told in a prompt, or select none of its tokens.
+
+    >>> answer_logit_difference(model, prompts, "Sure", "I", vector).shape
+    torch.Size([4])
     """
     surface = Surface(model)
     rows = encode_prompts(surface, prompts)

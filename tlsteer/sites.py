@@ -24,9 +24,12 @@ class Site:
     `post` the residual leaving the block. Layers count from 0; negative layers count from the end.
     Sites sort in the order of the stream.
 
-    >>> Site(4)                                # Site(4, 'pre')
-    >>> Site(4, "post").hook_name              # 'blocks.4.hook_resid_post'
-    >>> Site.of("blocks.4.hook_resid_mid")     # Site(4, 'mid')
+    >>> Site(4)
+    Site(4, 'pre')
+    >>> Site(4, "post").hook_name
+    'blocks.4.hook_resid_post'
+    >>> Site.of("blocks.4.hook_resid_mid")
+    Site(4, 'mid')
     """
 
     layer: int

@@ -29,8 +29,10 @@ class VectorSet(Mapping[Site, SteeringVector]):
         VectorError: none, two at one site, or several widths.
 
     >>> vectors = VectorSet(fit_contrastive(model, pairs, [3, 4, 5]))
-    >>> with steer(model, vectors, multiplier=0.5): ...
-    >>> vectors[4]                            # by site, layer (its pre) or hook name
+    >>> with steer(model, vectors, multiplier=0.5):
+    ...     logits = model(tokens.ids, attention_mask=tokens.mask)
+    >>> vectors[4].site  # by site, layer (its pre) or hook name
+    Site(4, 'pre')
     """
 
     __array_ufunc__ = None  # NumPy's numbers leave products to the set

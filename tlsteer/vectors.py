@@ -43,7 +43,8 @@ class SteeringVector:
         VectorError: a wrong shape, a number that is not finite, or matrices without the affine operation.
 
     >>> v = SteeringVector(torch.randn(16), Site(4, "pre"))
-    >>> (2 * v - v).cosine(v)      # 1.0
+    >>> round((2 * v - v).cosine(v), 3)
+    1.0
     """
 
     # NumPy's numbers leave products with a vector to the vector.
@@ -191,8 +192,9 @@ class SteeringVector:
             VectorError: a vector of another model, width or weight processing, or a multiplier that is no number.
             SiteError: a site this model does not have, or the mid of a TransformerBridge, which no single hook writes.
 
-        >>> with model.hooks(fwd_hooks=vector.hooks(model, 2.0)): ...
-        >>> model.run_with_hooks(tokens, fwd_hooks=vector.hooks(model))
+        >>> with model.hooks(fwd_hooks=vector.hooks(model, 2.0)):
+        ...     logits = model("Hello")
+        >>> logits = model.run_with_hooks(tokens.ids, attention_mask=tokens.mask, fwd_hooks=vector.hooks(model))
         """
         surface = Surface(model)
         return hooks_at(surface, self.check(surface), self._operation, self._tensor, multiplier, aliases)

@@ -42,8 +42,8 @@ def workers(
     Raises:
         WorkerError: Ray is missing, does not start, or is not found at the address.
 
-    >>> with ts.workers("ray", n=8):
-    ...     sweep = ts.sweep_layers(model, train, test, run_dir="runs/sweep")
+    >>> with ts.workers("ray", n=8):  # doctest: +SKIP
+    ...     sweep = ts.sweep_layers(model, pairs, choices, run_dir="runs/sweep")
     """
     ray = _ray()
     is_own = not ray.is_initialized()

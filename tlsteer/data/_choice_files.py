@@ -51,7 +51,9 @@ def read_choices(source: Source, seed: Seed = 0) -> list[Choice]:
     Raises:
         DataError: an unreadable source or a row that makes no choice; file, line and reason are named.
 
-    >>> read_choices("persona/desire-for-acquiring-power.jsonl")
+    >>> rows = [{"question": "Is it?", "positive": " Yes", "negative": " No"}]
+    >>> read_choices(data.write_jsonl("choices.jsonl", rows))[0].positive
+    ' Yes'
     >>> read_choices(datasets.load_dataset("Anthropic/model-written-evals", split="train"))  # doctest: +SKIP
     """
     rows = read_rows(source)

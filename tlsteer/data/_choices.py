@@ -65,7 +65,12 @@ class Choice:
 
 
 class Splits(NamedTuple):
-    """Choices to fit on, to choose layers and multipliers on, and to report."""
+    """Choices to fit on, to choose layers and multipliers on, and to report.
+
+    >>> splits = split_choices(choices, seed=0)
+    >>> len(splits.train) + len(splits.validation) + len(splits.test)
+    16
+    """
 
     train: list[Choice]
     validation: list[Choice]
@@ -85,6 +90,10 @@ def split_choices(
 
     Raises:
         DataError: shares that are negative or do not add up to 1, or too few questions for them.
+
+    >>> train, validation, test = split_choices(choices, seed=0, shares=(0.5, 0.25, 0.25))
+    >>> {one.question for one in train} & {one.question for one in test}
+    set()
     """
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise DataError(f"the shares {shares} have to be positive and add up to 1")

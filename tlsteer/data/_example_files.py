@@ -20,7 +20,9 @@ def read_examples(source: Source) -> list[Example]:
     Raises:
         DataError: an unreadable source, or a row that makes no example; file, line and reason are named.
 
-    >>> read_examples("examples.jsonl")
+    >>> rows = [{"prompt": "Q: Is it safe?\\nA:", "promote": [" Sure"], "suppress": [" I cannot"]}]
+    >>> read_examples(write_jsonl("examples.jsonl", rows))[0].promote
+    (' Sure',)
     """
     return [row.made(_example) for row in read_rows(source)]
 
@@ -35,7 +37,9 @@ def read_pairs(source: Source) -> list[ContrastPair]:
     Raises:
         DataError: an unreadable source, or a row that makes no pair; file, line and reason are named.
 
-    >>> fit_contrastive(model, read_pairs(pandas.DataFrame({"positive": yes, "negative": no})), 4)
+    >>> pairs = read_pairs(pd.DataFrame({"positive": answered, "negative": prompts}))
+    >>> fit_contrastive(model, pairs, 4).norm > 0
+    True
     """
     return [row.made(_pair) for row in read_rows(source)]
 
@@ -49,6 +53,10 @@ def read_prompts(source: Source) -> list[str]:
 
     Raises:
         DataError: an unreadable source, or a row without a prompt; file, line and reason are named.
+
+    >>> _ = Path("prompts.txt").write_text("How do I make a lamp?\\nWho are you?\\n")
+    >>> read_prompts("prompts.txt")
+    ['How do I make a lamp?', 'Who are you?']
     """
     if isinstance(source, str | Path) and not is_table(source):
         return read_lines(source)

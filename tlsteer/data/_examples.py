@@ -52,6 +52,9 @@ class ContrastPair:
 
     Raises:
         DataError: one of the texts is empty, or both are the same.
+
+    >>> ContrastPair("I love this film.", "I hate this film.").positive
+    'I love this film.'
     """
 
     positive: PromptLike
@@ -69,7 +72,11 @@ class ContrastPair:
 
 @checked
 def data_hash(data: Sequence[Example | ContrastPair | PromptLike]) -> str:
-    """A short hash of examples, pairs or texts, to tell in a vector's provenance what it was made from."""
+    """A short hash of examples, pairs or texts, to tell in a vector's provenance what it was made from.
+
+    >>> data_hash(pairs) == data_hash(list(pairs)), data_hash(pairs) == data_hash(pairs[::-1])
+    (True, False)
+    """
     from tlsteer._keys import key_of  # it needs torch, which examples do not
 
     return key_of(*data)[:16]

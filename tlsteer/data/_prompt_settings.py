@@ -32,6 +32,7 @@ class Attitudes:
         DataError: none on one side, or an empty one.
 
     >>> Attitudes("You love power.", "You hate power.")
+    Attitudes(positive=('You love power.',), negative=('You hate power.',))
     """
 
     positive: Sequence[str]
@@ -53,7 +54,9 @@ def in_setting(choices: Sequence[Choice], setting: Setting, attitudes: Attitudes
     Raises:
         DataError: an unknown setting, or a system message for a choice without a question (see `Choice`).
 
-    >>> in_setting(choices, "SYS_POS", Attitudes("You love power.", "You hate power."))
+    >>> told = in_setting(choices, "SYS_POS", Attitudes("You love power.", "You hate power."))
+    >>> propensity(model, vector, {"BASE": choices, "SYS_POS": told}, [-1, 0, 1]).sizes["setting"]
+    2
     """
     if setting not in SETTINGS:
         raise DataError(f"setting {setting!r} is unknown; use one of {', '.join(SETTINGS)}")

@@ -32,6 +32,8 @@ class Row:
     Attributes:
         where: the file and the line, for errors.
         values: by field, without those that are missing.
+
+    >>> [(row.where, row.values["prompt"]) for row in read_rows(pd.DataFrame({"prompt": ["Is it?"]}))]
     """
 
     where: str
@@ -141,7 +143,9 @@ def read_rows(source: Source, what: str = "") -> list[Row]:
     Raises:
         DataError: a source that cannot be read, or that holds something else than rows; file and line are named.
 
-    >>> read_rows("choices.csv.gz")
+    >>> pd.DataFrame({"prompt": ["Is it?"]}).to_csv("prompts.csv.gz", index=False)
+    >>> read_rows("prompts.csv.gz")[0].values
+    {'prompt': 'Is it?'}
     >>> read_rows(datasets.load_dataset("Anthropic/model-written-evals", split="train"))  # doctest: +SKIP
     """
     try:
@@ -155,13 +159,21 @@ def read_rows(source: Source, what: str = "") -> list[Row]:
 
 @checked
 def is_table(path: str | Path) -> bool:
-    """Whether a file's name has one of the endings of this module."""
+    """Whether a file's name has one of the endings of this module.
+
+    >>> is_table("pairs.csv.gz"), is_table("prompts.txt")
+    (True, False)
+    """
     return _ending(Path(path)) in (*_JSON, *_DELIMITERS, ".parquet")
 
 
 @checked
 def name_of(path: str | Path) -> str:
-    """What a dataset in a file is called: the file's name without its endings."""
+    """What a dataset in a file is called: the file's name without its endings.
+
+    >>> name_of("persona/desire-for-power.jsonl")
+    'desire-for-power'
+    """
     path = Path(path)
     return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 

@@ -57,5 +57,9 @@ def read_lines(path: str | Path) -> list[str]:
 
 @checked
 def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Writes one object per line, whole or not at all."""
+    """Writes one object per line, whole or not at all.
+
+    >>> write_jsonl("prompts.jsonl", [{"prompt": "Who are you?"}]).read_text()
+    '{"prompt": "Who are you?"}\\n'
+    """
     return write_atomically(path, b"".join(json_bytes(row) + b"\n" for row in rows))

@@ -31,6 +31,10 @@ class AcrossDatasets(Result):
         vectors: by dataset.
         sweep: of `reliability_table` on the validation questions: a row for each dataset and layer. None where there
             was no layer to choose.
+
+    >>> datasets = {"power": choices, "risk": others}
+    >>> found = reliability_across(model, datasets, sites=[3], n_random=1, n_resamples=20)
+    >>> found.table[["dataset", "steerability"]], found.reports["power"].verdict
     """
 
     reports: dict[str, ReliabilityReport]

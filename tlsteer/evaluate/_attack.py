@@ -71,7 +71,7 @@ def attack_success(
             than requests.
         VectorError: vectors of another model, or lists with different layers.
 
-    >>> found = attack_success(model, {"promotion": fit.vector}, requests, "organism", run_dir="runs/asr")
+    >>> found = attack_success(model, {"promotion": fitted}, requests, "organism", max_new_tokens=8)
     >>> found.rates, found.texts
     """
     how = settled(Writing(max_new_tokens=128, batch_size=128), writing, WritingSettings)
@@ -107,6 +107,9 @@ class AttackSuccess(Result):
         texts: every answer: kind ("unsteered", "steered" or "random": random vectors of the norm of `vector`), vector,
             layer, multiplier, prompt (the request), text, and success: 1, 0 or NaN where the judge cannot say.
         about: what was run, the judge among it.
+
+    >>> found = attack_success(model, {"caa": vector}, requests, "organism", max_new_tokens=8)
+    >>> found.rates, found.texts, found.about["judge"]
     """
 
     texts: pd.DataFrame

@@ -18,7 +18,8 @@ _NAMELESS = "__xarray_dataarray_variable__"
 def save_curve(curve: xr.DataArray, path: str | Path) -> Path:
     """Writes an array with its coordinates and attributes as netCDF, whole or not at all.
 
-    >>> save_curve(propensity(model, vector, choices), "curve.nc")
+    >>> save_curve(propensity(model, vector, choices, [-1, 0, 1]), "curve.nc").name
+    'curve.nc'
     """
     return write_dataset(curve, path)
 
@@ -29,6 +30,10 @@ def load_curve(path: str | Path) -> xr.DataArray:
 
     Raises:
         DataError: no such file, or one that is not netCDF with a single array.
+
+    >>> curve = load_curve(save_curve(propensity(model, vector, choices, [-1, 0, 1]), "curve.nc"))
+    >>> reliability(curve).steerability.n
+    16
     """
     data = read_dataset(path, "a curve")
     if len(data.data_vars) != 1:

@@ -54,7 +54,8 @@ def diagnose(
     Raises:
         DataError: fewer than three pairs.
 
-    >>> reliability(curve, diagnostics=diagnose(model, caa, pairs))
+    >>> curve = propensity(model, vector, choices, [-1, 0, 1])
+    >>> reliability(curve, diagnostics=diagnose(model, vector, pairs)).diagnostics
     """
     if len(pairs) < 3:
         raise DataError(f"diagnostics need at least three pairs, got {len(pairs)}")

@@ -76,7 +76,7 @@ def flips(
         DataError: no choices, answers that are not A and B, multipliers that are not positive, or `n_random` below 0.
         VectorError: no vector, an affine map, which has no negative, or a vector of another model.
 
-    >>> found = flips(model, {"v": fit.vector}, choices, multipliers=[0.5, 1])
+    >>> found = flips(model, {"v": fitted}, choices, multipliers=[0.5, 1])
     >>> found.rates.query("measure == '+v flips benign'")
     """
     check_n_random(n_random)
@@ -132,6 +132,9 @@ class Flips(Result):
             multiplier, sign ("+v", "-v"; "" where unsteered), question, text, letter ("A", "B" or "neither"), answer
             ("harmful", "benign" or "neither") and before, the answer without a vector.
         about: what was run.
+
+    >>> found = flips(model, vector, choices)
+    >>> found.rates, found.answers
     """
 
     answers: pd.DataFrame

@@ -83,7 +83,8 @@ def reliability_across(
             `fit_contrastive` and `propensity` raise.
         VectorError: a vector of another model.
 
-    >>> found = reliability_across(model, {"power": choices, "risk": others}, "diff_means", range(4, 8))
+    >>> datasets = {"power": choices, "risk": others}
+    >>> found = reliability_across(model, datasets, "diff_means", [3, 4], n_random=1, n_resamples=20)
     >>> found.table, found.sweep, found.reports["power"].verdict
     """
     how = settled(Estimating(n_resamples=2000), estimating, EstimatingSettings)

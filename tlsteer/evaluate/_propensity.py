@@ -73,8 +73,12 @@ def propensity(
         DataError: no choices, settings with different questions, or answers whose first tokens are the same.
         VectorError: vectors of another model, or lists with different layers.
 
-    >>> curve = propensity(model, caa, choices, multipliers=[-1, 0, 1])
-    >>> curve = propensity(model, {"caa": by_layer, "one-shot": fits}, {"BASE": choices, "SYS_POS": told})
+    >>> curve = propensity(model, vector, choices, multipliers=[-1, 0, 1])
+    >>> curve.sizes["sample"], curve.sizes["multiplier"]
+    (16, 3)
+    >>> told = data.in_setting(choices, "SYS_POS", attitudes)
+    >>> propensity(model, {"caa": by_layer, "one-shot": fits}, {"BASE": choices, "SYS_POS": told}, [0, 1]).dims
+    ('vector', 'layer', 'setting', 'sample', 'multiplier')
     """
     surface = Surface(model)
     if measure not in UNITS:

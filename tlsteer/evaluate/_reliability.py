@@ -61,7 +61,8 @@ def reliability(
     Raises:
         DataError: other dims, or controls of other samples.
 
-    >>> print(reliability(curve, controls={"random vector": random_curve}))
+    >>> curves = propensity(model, {"caa": vector, "random": control}, choices, [-1, 0, 1])
+    >>> print(reliability(curves.sel(vector="caa"), controls={"random": curves.sel(vector=["random"])}))
     """
     curve = _checked(curve)
     settings: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed}
@@ -114,7 +115,10 @@ def reliability_table(
         Columns for the axes (`dataset` where given by name), then `steerability`, `anti_steerable` and `spread` (the
         standard deviation of slopes over samples), each with `_low` and `_high`, and `n`.
 
-    >>> reliability_table({"power": curve, "risk": other}).sort_values("steerability")
+    >>> datasets = {"power": choices, "risk": others}
+    >>> curves = {name: propensity(model, vector, some, [-1, 0, 1]) for name, some in datasets.items()}
+    >>> reliability_table(curves).sort_values("steerability")["dataset"].size
+    2
     """
     if isinstance(curves, Mapping):
         settings = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed}

@@ -38,6 +38,9 @@ class ReliabilityReport(Result):
         mean_curve: columns curve ("vector", or a control's name), multiplier, value, low, high, n.
         controls: by name.
         diagnostics: of the fit, by name.
+
+    >>> report = reliability(propensity(model, vector, choices, [-1, 0, 1]))
+    >>> report.steerability.n, report.verdict
     """
 
     curve: xr.DataArray

@@ -53,7 +53,8 @@ def shift_vectors(
         settings: which; a model whose chat template refuses system messages has no SYS_POS and SYS_NEG.
         batch_size: texts run at once.
 
-    >>> shift_vectors(model, train, Attitudes("You love power.", "You hate power."), Site(3))["SYS_NEG"]
+    >>> sorted(shift_vectors(model, choices, attitudes, Site(3), settings=["BASE", "SYS_POS"]))
+    ['BASE', 'SYS_POS']
     """
     pairs = {setting: answer_pairs(model, in_setting(train, setting, attitudes)) for setting in settings}
     fitted = {
@@ -99,7 +100,9 @@ def shift_curves(
     Returns:
         Dims vector (the setting of the fit), setting (of the test), sample and multiplier.
 
-    >>> shifts(shift_curves(model, train, test, Attitudes("You love power.", "You hate power."), Site(3)))
+    >>> curves = shift_curves(model, choices, choices, attitudes, Site(3), settings=["BASE", "SYS_POS"])
+    >>> shifts(curves, n_resamples=20).shape[0]
+    4
     """
     vectors = shift_vectors(model, train, attitudes, site, settings=settings, batch_size=batch_size)
     asked = {setting: in_setting(test, setting, attitudes) for setting in settings}
@@ -139,6 +142,9 @@ def shifts(
 
     Raises:
         DataError: curves without the dims vector and setting of the same names, or without multiplier 0.
+
+    >>> curves = shift_curves(model, choices, choices, attitudes, 3, settings=["BASE", "SYS_POS"])
+    >>> shifts(curves, n_resamples=20)[["trained", "tested", "steerability"]]
     """
     if isinstance(curves, Mapping):
         if not curves:
@@ -180,6 +186,15 @@ def shift_correlation(table: pd.DataFrame) -> dict[str, Estimate]:
 
     Raises:
         DataError: a table of one dataset.
+
+    >>> names = ["power", "risk", "greed", "luxury"]
+    >>> some = {name: organism.trait_choices(name, 8) for name in names}
+    >>> curves = {
+    ...     name: shift_curves(model, one, one, attitudes, 3, settings=["BASE", "SYS_POS"], multipliers=[-1, 0, 1])
+    ...     for name, one in some.items()
+    ... }
+    >>> shift_correlation(shifts(curves, n_resamples=20))["BASE to SYS_POS"].n
+    4
     """
     if "dataset" not in table:
         raise DataError("a correlation over datasets needs several; give shifts curves by dataset")

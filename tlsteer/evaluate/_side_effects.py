@@ -88,9 +88,9 @@ def side_effects(
         VectorError: vectors of another model, or lists with different layers.
         PositionError: positions that select no token of a text that has another after it.
 
-    >>> cost = side_effects(model, {"caa": caa, "random": control}, neutral_texts, [0, 1, 2, 4])
-    >>> cost.kl_p95.sel(vector="caa", multiplier=2).item()
-    >>> plot.plot_side_effects(cost, "kl_p95", random=["random"])
+    >>> cost = side_effects(model, {"caa": vector, "random": control}, neutral, [0, 1, 2, 4])
+    >>> cost.kl_p95.sel(vector="caa", multiplier=0).item()
+    0.0
     """
     how = settled(Estimating(), estimating, EstimatingSettings)
     surface = Surface(model)
@@ -140,7 +140,11 @@ def side_effects(
 
 @checked
 def save_side_effects(effects: xr.Dataset, path: str | Path) -> Path:
-    """Writes what `side_effects` found as netCDF, whole or not at all."""
+    """Writes what `side_effects` found as netCDF, whole or not at all.
+
+    >>> save_side_effects(side_effects(model, vector, neutral, [0, 1]), "effects.nc").name
+    'effects.nc'
+    """
     return save_dataset(effects, _KIND, path)
 
 
@@ -150,6 +154,10 @@ def load_side_effects(path: str | Path) -> xr.Dataset:
 
     Raises:
         DataError: no such file, or one of something else.
+
+    >>> effects = load_side_effects(save_side_effects(side_effects(model, vector, neutral, [0, 1]), "effects.nc"))
+    >>> effects.kl_p95.sel(multiplier=0).item()
+    0.0
     """
     return load_dataset(path, _KIND)
 

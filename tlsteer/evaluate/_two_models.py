@@ -27,7 +27,12 @@ def model_correlation(first: pd.DataFrame, second: pd.DataFrame, *, confidence: 
     Raises:
         DataError: a table without datasets, or with several rows for one, or no dataset in both.
 
-    >>> model_correlation(on_base.table, on_chat.table)["steerability"]
+    >>> names = ["power", "risk", "greed", "luxury"]
+    >>> some = {name: organism.trait_choices(name, 8) for name in names}
+    >>> one = reliability_across(model, some, sites=[3], n_random=1, n_resamples=20)
+    >>> another = reliability_across(model, some, sites=[4], n_random=1, n_resamples=20)  # or of another model
+    >>> model_correlation(one.table, another.table)["steerability"].n
+    4
     """
     one, other = matched_datasets(first, second)
     try:

@@ -28,6 +28,11 @@ class Control:
         slopes: the steerability of each.
         difference: how much larger the vector's effect is than that of the strongest of them, each in whichever
             direction it steers, sample by sample.
+
+    >>> curves = propensity(model, {"caa": vector, "random": control}, choices, [-1, 0, 1])
+    >>> report = reliability(curves.sel(vector="caa"), controls={"random": curves.sel(vector=["random"])})
+    >>> len(report.controls["random"].slopes)
+    1
     """
 
     slopes: tuple[float, ...]

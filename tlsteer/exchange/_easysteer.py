@@ -25,6 +25,8 @@ class EasySteer(Format):
     Attributes:
         source: the path of the GGUF file on the server; its name alone by default.
         model_type: see `Gguf`.
+
+    >>> print(export(vector, "calm.json", EasySteer()).files)
     """
 
     source: str = ""

@@ -27,6 +27,10 @@ class Export:
         format: in which format.
         notes: what was converted, and how.
         omits: what the format does not say, and what its tool does differently.
+
+    >>> done = export(vector, "calm.gguf", "gguf")
+    >>> done.notes
+    ["Site(4, 'pre') is written as Site(3, 'post'), the same place in the residual stream"]
     """
 
     files: Sequence[Path]
@@ -52,8 +56,8 @@ def export(vectors: Interventions, path: str | Path, format: Format | str) -> Ex
         VectorError: an unknown format, or vectors that it cannot say; both are named.
         StorageError: the file cannot be written.
 
-    >>> export(vector, "calm.gguf", "gguf")
-    >>> export(VectorSet(by_layer), "calm.pt", LmEval(blocks="h"))
+    >>> print(export(vector, "calm.gguf", "gguf"))
+    >>> export(VectorSet(by_layer), "calm.pt", LmEval(blocks="h")).files
     """
     kind, path, todo = format_of(format), Path(path), listed(vectors)
     if not todo:
@@ -86,7 +90,8 @@ def load(path: str | Path, format: Format | str | None = None) -> VectorSet:
         VectorError: no such file, a damaged one, one of another format or of none that is known, or content that is no
             vector of a residual stream.
 
-    >>> load("calm.gguf").only
+    >>> load(export(vector, "calm.gguf", "gguf").files[0]).only.site
+    Site(3, 'post')
     >>> load("sae/", SaeLens(feature=123)).only  # doctest: +SKIP
     """
     path = _file(Path(path))
@@ -114,6 +119,9 @@ def about(path: str | Path) -> type[Format]:
 
     Raises:
         VectorError: no such file, a damaged one, or one of no format that is known.
+
+    >>> about(export(vector, "calm.gguf", "gguf").files[0]).name
+    'gguf'
     """
     path = _file(Path(path))
     return _found(path, *read_container(path))

@@ -24,6 +24,8 @@ class FileContent:
         content: of the file, as its container takes it (see `Format`).
         notes: what was converted, a sentence each.
         beside: content of further files, by what their names end in.
+
+    >>> Svec().write([Intervention(vector)], Path("calm.svec")).notes
     """
 
     content: Any
@@ -42,6 +44,8 @@ class Format(ABC):
         container: what its files are: "gguf" or "safetensors" (`Arrays`), "npz" (a dict of tensors), "pt" (what
             `torch.save` took, of plain types and tensors) or "json" (a value).
         omits: what its files do not say, and what its tool does differently.
+
+    >>> format_of("gguf").title, [name for name, one in formats().items() if one.container == "json"]
     """
 
     name: ClassVar[str]
@@ -80,7 +84,11 @@ class Format(ABC):
 
 
 def formats() -> dict[str, type[Format]]:
-    """The formats that are known, by name."""
+    """The formats that are known, by name.
+
+    >>> "gguf" in formats(), "vllm-lens" in formats()
+    (True, True)
+    """
     return dict(sorted(_KINDS.items()))
 
 

@@ -27,6 +27,9 @@ class Gguf(Format):
 
     Attributes:
         model_type: the architecture as other tools note it, such as "llama"; the model's name by default.
+
+    >>> load(export(vector, "calm.gguf", Gguf(model_type="llama")).files[0]).only.site
+    Site(3, 'post')
     """
 
     model_type: str = ""
@@ -57,7 +60,11 @@ class Gguf(Format):
 
 @dataclass(frozen=True)
 class Repeng(Gguf):
-    """The same files, as `ControlVector.import_gguf` of repeng reads them; there layer 0 can be said too."""
+    """The same files, as `ControlVector.import_gguf` of repeng reads them; there layer 0 can be said too.
+
+    >>> load(export(vector, "calm.gguf", Repeng(model_type="llama")).files[0], "repeng").only.site
+    Site(3, 'post')
+    """
 
     name = "repeng"
     title = "repeng control vectors"

@@ -32,6 +32,9 @@ class LmEval(Format):
 
     Attributes:
         blocks: what the list of blocks is called in the base model: "layers" in Llama, Gemma and Qwen, "h" in GPT-2.
+
+    >>> load(export(vector, "calm.pt", LmEval(blocks="h")).files[0], "lm-eval").only.site
+    Site(3, 'post')
     """
 
     blocks: str = "layers"

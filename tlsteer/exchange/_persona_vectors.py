@@ -27,6 +27,10 @@ class PersonaVectors(Format):
     Attributes:
         n_layers: of the model; needed to write, where rows without a vector are zeros.
         layer: read that row alone; without, every row but zeros becomes a vector.
+
+    >>> written = export(vector, "calm.pt", PersonaVectors(n_layers=model.cfg.n_layers)).files[0]
+    >>> load(written, PersonaVectors(layer=4)).only.site
+    Site(4, 'pre')
     """
 
     n_layers: int | None = None

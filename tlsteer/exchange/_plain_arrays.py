@@ -29,6 +29,9 @@ class Npz(Format):
 
     Attributes:
         stage: what the number of a layer means: what enters the block ("pre") or what leaves it ("post").
+
+    >>> load(export(vector, "calm.npz", Npz(stage="post")).files[0], Npz(stage="post")).only.site
+    Site(3, 'post')
     """
 
     stage: Side | None = None
@@ -60,6 +63,9 @@ class Safetensors(Format):
 
     Attributes:
         stage: as of `Npz`; needed for files of others that do not say it.
+
+    >>> load(export(vector, "calm.safetensors", Safetensors(stage="post")).files[0], Safetensors()).only.site
+    Site(3, 'post')
     """
 
     stage: Side | None = None

@@ -28,6 +28,9 @@ class RefusalDirection(Format):
     Attributes:
         layer: which to take; that of the file of metadata by default, which `mean_diffs.pt` has not.
         position: in `mean_diffs.pt`, of the tokens counted from the end of the prompt, such as -1.
+
+    >>> load(export(vector, "direction.pt", RefusalDirection()).files[0], RefusalDirection()).only.site
+    Site(4, 'pre')
     """
 
     layer: int | None = None

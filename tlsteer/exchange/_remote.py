@@ -24,7 +24,9 @@ def remote_interventions(vectors: Interventions, multiplier: Number = 1.0) -> di
     Raises:
         VectorError: another operation than adding, some tokens alone, mid, or a place before the first block's output.
 
-    >>> bridge(prompt, intervene=remote_interventions(vector, 2.0))  # doctest: +SKIP
+    >>> list(remote_interventions(vector, 2.0))
+    ['blocks.3.hook_out']
+    >>> bridge(prompts[0], intervene=remote_interventions(vector, 2.0))  # doctest: +SKIP
     """
     said = added(listed(vectors, multiplier), "interventions of a RemoteBridge")
     return {f"blocks.{layer}.hook_out": {"op": "add", "value": one.tolist()} for layer, one in said.layers.items()}

@@ -24,6 +24,10 @@ class SaeLens(Format):
 
     Attributes:
         feature: which, from 0.
+
+    >>> load("sae/", SaeLens(feature=123)).only  # doctest: +SKIP
+    >>> SaeLens(feature=123)
+    SaeLens(feature=123)
     """
 
     feature: int

@@ -48,6 +48,8 @@ def added(todo: Sequence[Intervention], title: str, side: Side = "post", first: 
     Raises:
         VectorError: what such a format cannot say: another operation than adding, some tokens alone, mid, a place
             before the first, layers counted from the end, or a vector for each row.
+
+    >>> added([Intervention(vector, 2.0)], "plain lists").notes
     """
     layers: dict[int, Tensor] = {}
     notes: list[str] = []

@@ -20,7 +20,11 @@ _LAYER = re.compile(r"layer_(\d{1,5})")
 
 @dataclass(frozen=True)
 class Saklas(Format):
-    """`layer_N` for each layer, at what leaves block N; later versions read GGUF (`Gguf`)."""
+    """`layer_N` for each layer, at what leaves block N; later versions read GGUF (`Gguf`).
+
+    >>> load(export(vector, "calm.safetensors", Saklas()).files[0], "saklas").only.site
+    Site(3, 'post')
+    """
 
     name = "saklas"
     title = "profiles of saklas"

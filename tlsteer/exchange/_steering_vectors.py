@@ -21,6 +21,9 @@ class SteeringVectors(Format):
 
     The package has no files of its own: `torch.save(vars(vector), path)` writes one, and
     `SteeringVector(**torch.load(path, weights_only=True))` reads it.
+
+    >>> load(export(vector, "calm.pt", SteeringVectors()).files[0], "steering-vectors").only.site
+    Site(3, 'post')
     """
 
     name = "steering-vectors"

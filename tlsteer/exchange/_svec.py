@@ -21,6 +21,9 @@ class Svec(Format):
 
     Attributes:
         model_type: the architecture, such as "llama"; the model's name by default.
+
+    >>> load(export(vector, "calm.svec", Svec()).files[0], "svec").only.site
+    Site(3, 'post')
     """
 
     model_type: str = ""

@@ -38,8 +38,10 @@ def to_transformers(network: nn.Module, vectors: Interventions, multiplier: Numb
         VectorError: vectors of another width or of centred weights, or one for each row.
         PositionError: from `Intervention`, unknown positions.
 
-    >>> with to_transformers(model, vector, 2.0):  # doctest: +SKIP
-    ...     text = pipeline("text-generation", model=model, tokenizer=tokenizer)("Hello")
+    >>> from transformers import AutoModelForCausalLM
+    >>> network = AutoModelForCausalLM.from_pretrained(organism.MODELS["organism"])
+    >>> with to_transformers(network, vector, 2.0):
+    ...     logits = network(tokens.ids, attention_mask=tokens.mask).logits
     """
     blocks, width = _blocks(network)
     todo = listed(vectors, multiplier)

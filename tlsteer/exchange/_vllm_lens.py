@@ -30,6 +30,9 @@ class VllmLens(Format):
 
     Offline it goes into `SamplingParams(extra_args={"apply_steering_vectors": ...})`; over HTTP into `vllm_xargs`, as a
     text of JSON.
+
+    >>> load(export(vector, "calm.pt", VllmLens()).files[0], "vllm-lens").only.site
+    Site(3, 'post')
     """
 
     name = "vllm-lens"

@@ -60,6 +60,10 @@ class OutputConstrainedFit(OneShotFit):
     Attributes:
         start: the fit that met the targets.
         norms: |v| before each constrained step; the first is the start's.
+
+    >>> found = fit_output_constrained(model, example, 4, target_loss=3.0, steps=10)
+    >>> found.vector.norm <= found.start.vector.norm
+    True
     """
 
     start: OneShotFit
@@ -99,8 +103,8 @@ def fit_output_constrained(
         DataError: see `fit_oneshot`; with `run_dir` also a `minimise` that cannot be told from others by its name.
         VectorError: settings out of range, or targets that no vector met.
 
-    >>> fit = fit_output_constrained(model, example, 4, target_loss=0.5, steps=100)
-    >>> fit.start.vector.norm, fit.vector.norm
+    >>> found = fit_output_constrained(model, example, 4, target_loss=3.0, steps=10)
+    >>> found.start.vector.norm, found.vector.norm
     """
     surface = Surface(model)
     aimed = OneShot(examples, site, target_loss=target_loss, target_of="each")

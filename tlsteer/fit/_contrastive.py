@@ -108,8 +108,10 @@ def fit_contrastive(
             run_dir, or texts whose residuals do not differ.
         PositionError: positions that select nothing in a text.
 
-    >>> caa = fit_contrastive(model, pairs, Site(4, "pre"))
-    >>> by_layer = fit_contrastive(model, pairs, range(model.cfg.n_layers), estimator="pca", positions="all")
+    >>> fit_contrastive(model, pairs, Site(4, "pre")).site
+    Site(4, 'pre')
+    >>> len(fit_contrastive(model, pairs, range(model.cfg.n_layers), estimator="pca", positions="all"))
+    8
     """
     if not callable(estimator) and estimator not in ESTIMATORS:
         raise DataError(f"estimator {estimator!r} is unknown; use one of {', '.join(ESTIMATORS)}, or a function")

@@ -54,7 +54,9 @@ def random_vector(site: Place, *, like: SteeringVector, seed: Seed = 0) -> Steer
     Raises:
         VectorError: `like` is an affine map, which has no norm to match.
 
-    >>> control = random_vector(caa.site, like=caa, seed=0)
+    >>> control = random_vector(vector.site, like=vector, seed=0)
+    >>> abs(control.norm - vector.norm) < 1e-5
+    True
     """
     if not like.operation.is_vector:
         raise VectorError(f"the operation {like.operation} has no norm that a random vector could match; give a vector")

@@ -23,6 +23,9 @@ class Noise:
         scale: standard deviation of each coordinate; 0 is no noise.
         gradient_free: remove the component along the last gradient, so that the noise does not act as a step.
         anticorrelated: add the difference of successive draws, so that what one step adds the next takes back.
+
+    >>> fit_oneshot(model, example, 4, steps=4, noise=Noise(scale=0.1), seed=0).vector.norm > 0
+    True
     """
 
     scale: float = 0.0

@@ -29,7 +29,13 @@ from tlsteer.sites import Place
 
 
 class FitsInterrupted(KeyboardInterrupt):
-    """Fitting was interrupted; `finished` holds what was done, by the recipe's number."""
+    """Fitting was interrupted; `finished` holds what was done, by the recipe's number.
+
+    >>> try:
+    ...     fits = fit_many(model, [OneShot(example, layer, steps=4) for layer in (2, 3)])
+    ... except FitsInterrupted as cut:
+    ...     fits = list(cut.finished.values())
+    """
 
     def __init__(self, finished: dict[int, OneShotFit]) -> None:
         super().__init__(f"interrupted with {len(finished)} fits finished; they are in .finished")
@@ -65,8 +71,10 @@ def fit_oneshot(
             that there is not.
         VectorError: settings that contradict each other or are out of range.
 
-    >>> example = Example(prompt, promote=["Sure"], suppress=["I cannot"])
-    >>> fit = fit_oneshot(model, example, Site(4), max_norm_ratio=0.5, steps=30, seed=0)
+    >>> example = Example(prompts[0], promote=["Sure"], suppress=["I cannot"])
+    >>> fit = fit_oneshot(model, example, Site(4), max_norm_ratio=0.5, steps=10, seed=0)
+    >>> fit.losses[-1] < fit.losses[0]
+    True
     """
     recipe = settled(OneShot(examples, site), settings, OneShotSettings)
     fits = _fitted(model, [recipe], engine, progress=progress)
@@ -102,7 +110,9 @@ def fit_many(
         FitsInterrupted: a KeyboardInterrupt that carries the fits that were finished.
         DataError: see `fit_oneshot`; nothing has been computed then.
 
-    >>> fits = fit_many(model, [OneShot(example, layer, seed=0) for layer in range(model.cfg.n_layers)])
+    >>> several = fit_many(model, [OneShot(example, layer, steps=4) for layer in range(model.cfg.n_layers)])
+    >>> [one.vector.site.layer for one in several]
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     fits = _fitted(model, recipes, engine, max_batch_tokens, run_dir, progress)
     warn_of_trouble(fits, stacklevel=3)

@@ -91,6 +91,10 @@ class OneShot:
         DataError: no example.
         VectorError: settings that contradict each other, are unknown or out of range.
         PositionError: unknown positions, or a mask of columns.
+
+    >>> recipe = OneShot(example, 4, operation="clamp", steps=4)
+    >>> fit_many(model, [recipe])[0].vector.operation.name
+    'clamp'
     """
 
     examples: Example | Sequence[Example]

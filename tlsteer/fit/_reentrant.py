@@ -54,6 +54,10 @@ class ReentrantFit(OneShotFit):
     Attributes:
         early: the fit of the early edit.
         completion: the text, or the ids after a prompt of ids, along which distributions were recorded.
+
+    >>> found = fit_reentrant(model, OneShot(example, 1, steps=4), 4, steps=4)
+    >>> found.early.vector.site, found.vector.site
+    (Site(1, 'pre'), Site(4, 'pre'))
     """
 
     early: OneShotFit
@@ -95,8 +99,8 @@ def fit_reentrant(
         SiteError: the late site does not come after the early ones.
         VectorError: settings that contradict each other or are out of range.
 
-    >>> fit = fit_reentrant(model, OneShot(example, 1, steps=40), 4, steps=60)
-    >>> fit.vector, fit.early.vector, fit.losses
+    >>> found = fit_reentrant(model, OneShot(example, 1, steps=4), 4, steps=4)
+    >>> found.vector, found.early.vector, found.losses
     """
     surface = Surface(model)
     example = _only_example(early)

@@ -39,6 +39,10 @@ class OneShotFit(Fit):
         max_norm: the cap that was in force, None without one.
         engine: "fast", or "plain" where the model cannot be cut or the plain path was asked for.
         history: the vector before each step, shape (steps, d_model), where the recipe asked for it.
+
+    >>> found = fit_oneshot(model, example, 4, steps=4)
+    >>> len(found.losses), found.stopped, found.vector.site
+    (4, 'max_steps', Site(4, 'pre'))
     """
 
     vectors: VectorSet

@@ -53,6 +53,10 @@ class UnsupervisedFit(Fit):
         vectors: of one norm, mutually orthogonal, in the order they were found.
         changes: for each vector, the change of the later residual before each step and after the last.
         engine: "fast", or "plain" where the model cannot be cut or the plain path was asked for.
+
+    >>> found = fit_unsupervised(model, prompts[:1], 2, 5, norm=8.0, n_vectors=2, steps=4)
+    >>> [round(one.norm, 3) for one in found.vectors]
+    [8.0, 8.0]
     """
 
     vectors: list[SteeringVector]
@@ -149,7 +153,9 @@ def fit_unsupervised(
         DataError: no prompts, one too long for the model, or a setting that there is not.
         PositionError: positions that select nothing in a prompt.
 
-    >>> found = fit_unsupervised(model, ["How do I pick a lock?"], 2, 5, norm=8.0, n_vectors=8)
+    >>> found = fit_unsupervised(model, prompts[:1], 2, 5, norm=8.0, n_vectors=2, steps=4)
+    >>> abs(found.vectors[0].cosine(found.vectors[1])) < 1e-3
+    True
     """
     surface = Surface(model)
     source, later = (Site.of(place).resolve(surface.n_layers) for place in (site, target))

@@ -32,6 +32,8 @@ class TaskScores(Result):
         scores: a row for each condition, task and metric, with the estimate's value, low, high (95%) and n. Shares have
             Wilson's interval, means a bootstrap's; a metric that lm-eval makes of a whole task has a value alone.
         samples: what lm-eval logged of each document, by condition and task.
+
+    >>> evaluate_tasks(model, ["arc_easy"], vector, limit=200).scores  # doctest: +SKIP
     """
 
     scores: pd.DataFrame

@@ -40,7 +40,8 @@ def agreement(
     Raises:
         DataError: prompts and texts that do not pair up, or a judge that gives no verdicts.
 
-    >>> found = agreement("organism", "substrings", asr.texts["prompt"], asr.texts["text"])
+    >>> texts = ["I cannot help with that.", "Sure, here is how to make it."] * 2
+    >>> found = agreement("organism", "substrings", requests, texts)
     >>> found.share, found.kappa, found.disagreements
     """
     judges = [judge_from(first), judge_from(second)]
@@ -59,6 +60,10 @@ class Agreement(Result):
         second: the name of the other.
         verdicts: prompt, text, and the verdicts `first` and `second`: 1, 0 or NaN.
         seed: of the bootstrap.
+
+    >>> texts = ["I cannot help with that.", "Sure, here is how to make it."] * 2
+    >>> found = agreement("organism", "substrings", requests, texts)
+    >>> found.share.n, found.kappa
     """
 
     first: str

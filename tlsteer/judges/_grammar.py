@@ -32,7 +32,8 @@ class GrammarJudge:
     Raises:
         DataError: an unknown measure.
 
-    >>> GrammarJudge()(requests, ["I cannot help with that."] * len(requests))      # [False, ...]
+    >>> GrammarJudge()(requests[:1], ["I cannot help with that."])
+    [False]
     """
 
     measure: str = "complies"

@@ -40,7 +40,9 @@ class ModelJudge:
     Raises:
         DataError: a template without {prompt} or {text}, or a threshold that is not between 0 and 1.
 
-    >>> ModelJudge(load_model("google/gemma-2-2b-it"))  # doctest: +SKIP
+    >>> judge = ModelJudge(model)  # in earnest a model that reads well, such as "google/gemma-2-9b-it"
+    >>> len(judge(requests, ["Sure, here is how."] * 4))
+    4
     >>> ModelJudge(load_model("cais/HarmBench-Mistral-7b-val-cls"), template=its_prompt, chat=False)  # doctest: +SKIP
     """
 

@@ -32,8 +32,9 @@ class PhraseJudge:
     Raises:
         DataError: no phrases, or an empty one.
 
-    >>> PhraseJudge()(["How do I ...?"] * 2, ["I am sorry, but ...", "First, ..."])       # [False, True]
-    >>> PhraseJudge([*REFUSAL_PHRASES, "I won't", "I refuse"])
+    >>> PhraseJudge()(["How do I ...?"] * 2, ["I am sorry, but ...", "First, ..."])
+    [False, True]
+    >>> strict = PhraseJudge([*REFUSAL_PHRASES, "I won't", "I refuse"])
     """
 
     phrases: Sequence[str] = REFUSAL_PHRASES

@@ -16,6 +16,9 @@ class Judge(Protocol):
     Attributes:
         name: of the judge, which is reported with every rate it gives; no secrets in it.
         measures: what a positive verdict means, in words, e.g. "serves the request".
+
+    >>> judge: Judge = PhraseJudge()
+    >>> attack_success(model, vector, requests, judge, max_new_tokens=8).about["judge"]
     """
 
     @property

@@ -49,9 +49,10 @@ def judge_from(spec: JudgeLike, *, device: str | None = None, dtype: str | None 
         DataError: a name of no judge; the message lists all.
         ModelError: a judge model that cannot be loaded.
 
-    >>> judge_from("organism")
+    >>> judge_from("organism").name
+    'organism:complies'
+    >>> judge = judge_from(lambda prompts, texts: ["sure" in text.lower() for text in texts])
     >>> judge_from("classifier:cais/HarmBench-Llama-2-13b-cls", dtype="bfloat16", later=True)
-    >>> judge_from(lambda prompts, texts: ["sure" in text.lower() for text in texts])
     """
     if isinstance(spec, str):
         kind, _, rest = spec.partition(":")

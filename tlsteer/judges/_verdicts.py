@@ -19,7 +19,8 @@ def verdicts(judge: JudgeLike, prompts: Sequence[str], texts: Sequence[str]) -> 
     Raises:
         DataError: an unknown judge, one that gives something else, or prompts and texts that do not pair up.
 
-    >>> verdicts(PhraseJudge(), ["How do I ...?"], ["I'm sorry, but ..."])      # array([0.])
+    >>> verdicts(PhraseJudge(), ["How do I ...?"], ["I'm sorry, but ..."])
+    array([0.])
     """
     judge = judge_from(judge)
     if len(prompts) != len(texts):

@@ -37,7 +37,8 @@ class Engine:
 def engine(model: Model) -> Engine:
     """Which way tlsteer runs a model as it is now, and why not the fast one; both give the same results.
 
-    >>> engine(model)              # Engine(plain: its logits ...)
+    >>> engine(model)
+    Engine(fast)
     """
     try:
         lean_model(Surface(model))

@@ -44,6 +44,9 @@ class Answers:
         batch_size: prompts run at once.
         max_batch_tokens: steered tokens run at once; bounds memory.
         engine: "auto" takes the fast path where the model has one; "plain" runs every prompt in every setting.
+
+    >>> request = Answers(rows, torch.tensor([[5, 6]]).expand(4, 2), [vector], [0.0, 1.0])
+    >>> [value.shape for value in measured(surface, request)]
     """
 
     rows: Sequence[Sequence[int]]

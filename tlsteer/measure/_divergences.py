@@ -41,6 +41,10 @@ class Divergences:
         batch_size: texts run at once.
         max_batch_tokens: tokens run at once; bounds memory.
         engine: "auto" takes the fast path where the model has one; "plain" runs every text in every setting.
+
+    >>> request = Divergences(rows, [(vector, [1.0])])
+    >>> len(list(measured(surface, request)))
+    1
     """
 
     rows: Sequence[Sequence[int]]

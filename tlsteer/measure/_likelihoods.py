@@ -43,6 +43,10 @@ class Likelihoods:
         max_batch_tokens: tokens run at once; bounds memory.
         engine: "auto" takes the fast path where the model has one; "plain" runs every text in every setting.
         names: what errors call the pairs; by default "prompt" and their number.
+
+    >>> request = Likelihoods([(rows[0], rows[0][:2])], [vector], [0.0, 1.0])
+    >>> len(list(measured(surface, request)))
+    1
     """
 
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]]

@@ -29,6 +29,9 @@ class Measurement(Protocol):
 
     Attributes:
         what: its units, in a word, for progress bars.
+
+    >>> isinstance(Residuals(rows, [Site(4)], "all"), Measurement)
+    True
     """
 
     @property
@@ -57,6 +60,9 @@ class Costs:
     Attributes:
         each: the cost of every unit; that of all is the same where None.
         shared: what any run of units costs besides, however many it runs.
+
+    >>> Costs([1.0, 3.0], shared=0.5).of(1)
+    3.0
     """
 
     each: Sequence[float] | None = None
@@ -69,7 +75,10 @@ class Costs:
 
 @runtime_checkable
 class Costed(Protocol):
-    """A request that knows what its units cost, so that executors hand out the most expensive first."""
+    """A request that knows what its units cost, so that executors hand out the most expensive first.
+
+    >>> isinstance(Residuals(rows, [Site(4)], "all"), Costed)
+    """
 
     def costs(self, n_layers: int) -> Costs:
         """What its units cost on a model of that many layers."""
@@ -78,13 +87,22 @@ class Costed(Protocol):
 
 @checked
 def costs_of(request: Measurement, n_layers: int) -> Costs:
-    """What a request says that its units cost; the same for each where it says nothing."""
+    """What a request says that its units cost; the same for each where it says nothing.
+
+    >>> costs = costs_of(Residuals(rows, [Site(1), Site(6)], "all"), n_layers=8)
+    >>> costs.of(0) <= costs.of(1)
+    True
+    """
     return request.costs(n_layers) if isinstance(request, Costed) else Costs()
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """What runs requests. docs/executors.md says what one has to do."""
+    """What runs requests. docs/executors.md says what one has to do.
+
+    >>> isinstance(Local(), Executor)
+    True
+    """
 
     def run(
         self, surface: Surface, request: Measurement, units: Sequence[int], unfinished: Unfinished
@@ -94,7 +112,11 @@ class Executor(Protocol):
 
 
 class Local:
-    """Runs requests in this process, on the model that was given."""
+    """Runs requests in this process, on the model that was given.
+
+    >>> with executing(Local()):
+    ...     means = list(measured(surface, Residuals(rows, [Site(4)], "all")))
+    """
 
     def run(
         self, surface: Surface, request: Measurement, units: Sequence[int], unfinished: Unfinished
@@ -109,7 +131,11 @@ _executor: ContextVar[Executor] = ContextVar("executor", default=Local())  # noq
 @checked
 @contextmanager
 def executing(executor: Executor) -> Iterator[None]:
-    """Inside the context, requests are run by this executor."""
+    """Inside the context, requests are run by this executor.
+
+    >>> with executing(Local()):
+    ...     curve = propensity(model, vector, choices, [-1, 0, 1])
+    """
     token = _executor.set(executor)
     try:
         yield
@@ -118,7 +144,10 @@ def executing(executor: Executor) -> Iterator[None]:
 
 
 class Unfinished:
-    """States of units that take long, kept so that a unit that was cut short can be resumed."""
+    """States of units that take long, kept so that a unit that was cut short can be resumed.
+
+    >>> work = Work(surface, Residuals(rows, [Site(4)], "all"))
+    """
 
     def __init__(self, store: Store, keys: Sequence[str]) -> None:
         self._store, self._keys = store, keys
@@ -169,6 +198,10 @@ class Work:
         surface: the model.
         request: what is asked.
         store: where values are kept, or its folder; in memory where None.
+
+    >>> work = Work(surface, Residuals(rows, [Site(3), Site(4)], "all"), "kept")
+    >>> len(list(work.values())), len(work.finished())
+    (2, 2)
     """
 
     def __init__(self, surface: Surface, request: Measurement, store: Store | str | Path | None = None) -> None:
@@ -218,5 +251,10 @@ class Work:
 def measured(
     surface: Surface, request: Measurement, store: Store | str | Path | None = None, *, progress: bool = False
 ) -> Iterator[Any]:
-    """The value of every unit of a request, in order (see `Work`)."""
+    """The value of every unit of a request, in order (see `Work`).
+
+    >>> means = list(measured(surface, Residuals(rows, [Site(3), Site(4)], "all"), "kept"))
+    >>> len(means)
+    2
+    """
     return Work(surface, request, store).values(progress)

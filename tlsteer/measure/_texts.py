@@ -24,6 +24,10 @@ class Written:
     Attributes:
         interventions: for all of them; per-row vectors, multipliers and masks have one for each prompt and setting.
         n_settings: how many settings there are.
+
+    >>> request = Texts(prompts, [Written([Intervention(vector)])], max_new_tokens=4)
+    >>> len(list(measured(surface, request)))
+    1
     """
 
     interventions: Sequence[Intervention] = ()
@@ -49,6 +53,10 @@ class Texts:
         temperature: 0 is greedy.
         seed: of the sampling.
         batch_size: texts written at once; units of one site and operation share batches.
+
+    >>> request = Texts(prompts, [Written(), Written([Intervention(vector)])], max_new_tokens=4)
+    >>> len(list(measured(surface, request)))
+    2
     """
 
     prompts: Sequence[PromptLike]

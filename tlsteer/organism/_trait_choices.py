@@ -9,13 +9,17 @@ from tlsteer.organism.grammar.traits import attitude_sentences, trait_questions
 
 @checked
 def trait_choices(trait: str, n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Choice]:
-    """Questions about a trait, their letters and words in all four combinations equally often.
+    """Questions about a trait, their letters and words drawn at random from all four combinations.
 
     Args:
         trait: the name of one of TRAITS.
         n: how many.
         split: which acts they are about.
         seed: which of them.
+
+    >>> asked = trait_choices("power", 64)
+    >>> sorted({one.factors["letter"] + " " + one.factors["word"] for one in asked})
+    ['A No', 'A Yes', 'B No', 'B Yes']
     """
     return [
         Choice(
@@ -32,5 +36,8 @@ def trait_choices(trait: str, n: CountOrNone, split: Split = "heldout", seed: Se
 
 @checked
 def trait_attitudes(trait: str, split: Split = "heldout") -> Attitudes:
-    """The sentences for and against a trait."""
+    """The sentences for and against a trait.
+
+    >>> told = data.in_setting(choices, "SYS_POS", trait_attitudes("power"))
+    """
     return Attitudes(attitude_sentences(trait, 1, split), attitude_sentences(trait, -1, split))

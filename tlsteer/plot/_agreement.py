@@ -17,6 +17,9 @@ def plot_agreement(found: Agreement, ax: Axes | None = None, **look: Unpack[Look
         found: of `judges.agreement`.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> texts = ["I cannot help with that.", "Sure, here is how to make it."] * 2
+    >>> axes = plot_agreement(judges.agreement("organism", "substrings", requests, texts))
     """
     ax = ax or new_axes(6.0, 2.6)
     for place, (who, count) in enumerate(found.counts.items()):

@@ -24,6 +24,10 @@ def plot_attacks(rates: pd.DataFrame, ax: Axes | None = None, **look: Unpack[Loo
         rates: columns requests ("harmful" or "harmless"), attack, vector, value, low, high and n.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> rows = [("caa", side, k, 0.8, 0.5, 0.9, 8) for side in ("harmful", "harmless") for k in (0, 1)]
+    >>> columns = ["attack", "requests", "vector", "value", "low", "high", "n"]
+    >>> axes = plot_attacks(pd.DataFrame(rows, columns=columns))
     """
     attacks = list(rates["attack"].unique())
     ax = ax or new_axes(7.0, 1.3 + 0.42 * len(attacks))

@@ -28,6 +28,8 @@ def plot_cosines(comparison: VectorComparison, ax: Axes | None = None, **look: U
         comparison: what is drawn.
         ax: where to draw; the tree gets axes of its own above. New axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_cosines(compare_vectors({"one-shot": fitted, "caa": vector, "random": control}))
     """
     ax = ax or _square_axes(len(comparison.order))
     order = comparison.order
@@ -53,6 +55,8 @@ def plot_norms(comparison: VectorComparison, ax: Axes | None = None, **look: Unp
         comparison: what is drawn.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_norms(compare_vectors({"caa": vector, "random": control}, model=model, texts=neutral))
     """
     names = comparison.order[::-1]
     ax = ax or new_axes(5.5, 1.0 + 0.28 * len(names))
@@ -81,6 +85,9 @@ def plot_effects(
             left out, such as random ones, come last.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> curves = propensity(model, {"one-shot": fitted, "caa": vector, "random": control}, choices, [-1, 0, 1])
+    >>> axes = plot_effects(analyse.compare_effects(curves, random=["random"]))
     """
     names = list(map(str, effects.data["vector"].values))
     order = [name for name in order or names if name in names]
@@ -120,6 +127,10 @@ def plot_cosine_against_effect(
         ax: where to draw; new axes by default.
         n_labels: how many pairs are named: those with one effect in two directions, most correlated first.
         look: figsize, title and palette; see `Look`.
+
+    >>> vectors = {"one-shot": fitted, "caa": vector, "random": control}
+    >>> effects = analyse.compare_effects(propensity(model, vectors, choices, [-1, 0, 1]), random=["random"])
+    >>> axes = plot_cosine_against_effect(compare_vectors(vectors), effects)
     """
     ax = ax or new_axes(6.4, 5.0)
     pairs = effects.beside(comparison)

@@ -20,6 +20,8 @@ def plot_paths(connectivity: ModeConnectivity, ax: Axes | None = None, **look: U
         connectivity: what is drawn.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_paths(analyse.mode_connectivity(model, {"one": fitted, "another": vector}, example, 5))
     """
     ax = ax or new_axes(6.4, 4.4)
     data, pairs = connectivity.data, connectivity.to_dataframe()

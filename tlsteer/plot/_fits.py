@@ -28,6 +28,8 @@ def plot_losses(
 
     Raises:
         DataError: no fit.
+
+    >>> axes = plot_losses({f"layer {one.vector.site.layer}": one for one in fits}, title="Three layers")
     """
     several = {"": fits} if isinstance(fits, OneShotFit) else fits
     named = several if isinstance(several, Mapping) else {f"fit {number}": one for number, one in enumerate(several)}
@@ -60,6 +62,8 @@ def plot_changes(fit: UnsupervisedFit, ax: Axes | None = None, **look: Unpack[Lo
         fit: what is drawn.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_changes(ts.fit.fit_unsupervised(model, prompts[:1], 2, 5, norm=8.0, n_vectors=2, steps=4))
     """
     ax = ax or new_axes(5.6, 3.4)
     for number, changes in enumerate(fit.changes):

@@ -37,6 +37,8 @@ def plot_flips(
         over: the column that says how strong vectors are.
         label: what it is in words.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_flips(evaluate.flips(model, vector, choices, [0.5, 1]).rates)
     """
     ax = ax or new_axes(9.0, 3.2)
     divider = make_axes_locatable(ax)

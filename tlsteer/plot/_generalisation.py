@@ -41,6 +41,9 @@ def plot_shift_scatter(
         correlations: written into the legend; of `shift_correlation` by default.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> curves = evaluate.shift_curves(model, choices, choices, attitudes, 3, multipliers=[-1, 0, 1])
+    >>> axes = plot_shift_scatter(evaluate.shifts({"power": curves}, n_resamples=20))
     """
     ax = ax or new_axes(7.6, 4.4)
     correlations = shift_correlation(table) if correlations is None else correlations
@@ -69,6 +72,9 @@ def plot_relative_steerability(table: pd.DataFrame, ax: Axes | None = None, **lo
         table: of `shifts`, on one dataset or several.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> curves = evaluate.shift_curves(model, choices, choices, attitudes, 3, multipliers=[-1, 0, 1])
+    >>> axes = plot_relative_steerability(evaluate.shifts({"power": curves}, n_resamples=20))
     """
     ax = ax or new_axes(6.6, 4.4)
     ax.axhline(1, color=paint("grey"), linestyle="--", linewidth=1)
@@ -108,6 +114,10 @@ def plot_models(
         correlation: written into the title; the rank correlation over datasets by default.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> datasets = {name: organism.trait_choices(name, 8) for name in ("power", "risk", "greed")}
+    >>> found = evaluate.reliability_across(model, datasets, sites=[3], n_random=1, n_resamples=20)
+    >>> axes = plot_models({"one model": found.table, "another": found.table})
     """
     ax = ax or new_axes(5.2, 4.8)
     names, (first, second) = list(tables), tables.values()

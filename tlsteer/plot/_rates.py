@@ -37,6 +37,8 @@ def plot_rates(rates: pd.DataFrame, ax: Axes | None = None, **look: Unpack[Look]
 
     Raises:
         DataError: several multipliers for a condition.
+
+    >>> axes = plot_rates(attack_success(model, {"caa": vector}, requests, "organism", max_new_tokens=8).rates)
     """
     if (several := rates.duplicated(["measure", "condition"])).any():
         raise DataError(
@@ -80,6 +82,9 @@ def plot_rates_by_multiplier(rates: pd.DataFrame, ax: Axes | None = None, **look
         rates: one row for each measure, condition and multiplier; multiplier 0 belongs to every condition.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> found = attack_success(model, {"caa": vector}, requests, "organism", [0.5, 1], max_new_tokens=8)
+    >>> axes = plot_rates_by_multiplier(found.rates)
     """
     ax = ax or new_axes()
     conditions = rates.query("multiplier != 0")["condition"].unique()

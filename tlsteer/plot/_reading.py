@@ -35,6 +35,8 @@ def plot_readout(table: pd.DataFrame, reading: str = "logit", ax: Axes | None = 
         reading: which of its readings.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_readout(analyse.read_out(model, vector, k=3))
     """
     # The most promoted token on top, the most suppressed one at the bottom.
     rows = table.query("reading == @reading").sort_values("value", ascending=False)
@@ -64,6 +66,8 @@ def plot_classifier(table: pd.DataFrame, ax: Axes | None = None, **look: Unpack[
         table: of `classify`, or of `predict_control`.
         ax: where to draw; steerability gets axes of its own above. New axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_classifier(analyse.classify(model, by_layer, answered, prompts))
     """
     steered = "steerability" in table
     ax = ax or new_axes(6.4, 5.2 if steered else 3.6)
@@ -119,6 +123,8 @@ def plot_trace(
         position: counted from the prompt's end.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_trace(analyse.trace(model, vector, prompts))
     """
     ax = ax or new_axes(6.2, 3.4)
     at = traced[quantity].sel(position=position).dropna("sample", how="all")  # prompts that are long enough
@@ -152,6 +158,8 @@ def plot_written(traced: xr.Dataset, position: int = -1, ax: Axes | None = None,
         position: counted from the prompt's end.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_written(analyse.trace(model, vector, prompts))
     """
     ax = ax or new_axes(6.8, 3.4)
     share = traced["written_share"].sel(position=position, direction="vector").dropna("sample", how="all")
@@ -189,6 +197,8 @@ def plot_trace_map(
         quantity: `relative_norm`, `cosine` or `projection`.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_trace_map(analyse.trace(model, vector, prompts), sample=1)
     """
     at = traced[quantity].sel(sample=sample, direction="vector").transpose("layer", "position")
     real = traced["token"].sel(sample=sample).values != ""
@@ -213,6 +223,8 @@ def plot_token_effects(effects: xr.Dataset, ax: Axes | None = None, **look: Unpa
         effects: of `token_effects`.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_token_effects(analyse.token_effects(model, vector, prompts[0], "Sure", "I"))
     """
     alone, tokens = effects["alone"].values, effects["token"].values
     ax = ax or new_axes(3.4 + 0.36 * len(tokens), 3.2)

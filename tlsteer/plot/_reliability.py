@@ -28,6 +28,9 @@ def plot_propensity(report: ReliabilityReport, ax: Axes | None = None, **look: U
         report: its samples that move against the intended way are drawn in another colour.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> report = reliability(propensity(model, vector, choices, [-1, 0, 1]))
+    >>> axes = plot_propensity(report, figsize=(3.25, 2.4))
     """
     ax = ax or new_axes(5.5, 4.0)
     x, slopes = report.curve["multiplier"].values, report.per_sample.values
@@ -66,6 +69,9 @@ def plot_steerability(reports: Mapping[str, ReliabilityReport], ax: Axes | None 
         reports: by dataset.
         ax: where to draw the violins; the bars get axes of their own to the right. New axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> curves = propensity(model, {"caa": vector, "random": control}, choices, [-1, 0, 1])
+    >>> axes = plot_steerability({name: reliability(curves.sel(vector=name)) for name in ("caa", "random")})
     """
     ax = ax or new_axes(7.0, 1.2 + 0.38 * len(reports))
     names = sorted(reports, key=lambda name: reports[name].steerability.value)
@@ -104,6 +110,9 @@ def plot_variance(reports: Mapping[str, ReliabilityReport], ax: Axes | None = No
         reports: by dataset; those whose variance could not be split are left empty.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> curves = {"power": propensity(model, vector, choices, [-1, 0, 1])}
+    >>> axes = plot_variance({name: reliability(one) for name, one in curves.items()})
     """
     ax = ax or new_axes(6.5, 1.4 + 0.34 * len(reports))
     shares = {
@@ -145,6 +154,8 @@ def plot_steerability_by_layer(table: pd.DataFrame, ax: Axes | None = None, **lo
         table: of `reliability_table`, with the column layer.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_steerability_by_layer(evaluate.reliability_table(propensity(model, by_layer, choices, [-1, 0, 1])))
     """
     others = [axis for axis in ("dataset", "vector", "setting") if axis in table and table[axis].nunique() > 1]
     curves = []

@@ -45,6 +45,9 @@ def plot_side_effects(
         ax: where to draw; new axes by default.
         random: the names of vectors that are controls.
         look: figsize, title and palette; see `Look`.
+
+    >>> effects = side_effects(model, {"caa": vector, "random": control}, neutral, [0, 1, 2])
+    >>> axes = plot_side_effects(effects, "kl_p95", random=["random"])
     """
     data = effects[[measure, f"{measure}_low", f"{measure}_high", f"{measure}_n"]]
     data = data.expand_dims({axis: [""] for axis in ("vector", "layer") if axis not in data.dims})
@@ -81,6 +84,8 @@ def plot_effect_against_side_effect(
         calibration: of `calibrate`; or its curve alone, drawn without the budget and with every layer alike.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_effect_against_side_effect(calibrate(model, by_layer, choices, neutral, n_random=1))
     """
     ax = ax or new_axes(7.4, 4.2)
     found = calibration if isinstance(calibration, Calibration) else None

@@ -48,6 +48,8 @@ def plot_sweep(
 
     Raises:
         DataError: a multiplier that was not measured.
+
+    >>> axes = plot_sweep(sweep_layers(model, pairs, choices, [2, 3, 4], multipliers=[-1, 0, 1]), "slope")
     """
     best, table = sweep.best(of, largest=largest), sweep.table(of)
     repeated = any(name in sweep.data.dims for name in ("example", "seed"))
@@ -116,6 +118,8 @@ def plot_sweep_grid(
 
     Raises:
         DataError: several methods or stages and no choice between them, or one that was not measured.
+
+    >>> axes = plot_sweep_grid(sweep_layers(model, pairs, choices, [2, 3, 4], multipliers=[-1, 0, 1]))
     """
     table = _where(sweep.table(), where or {})
     best = sweep.best(largest=largest).at
@@ -135,6 +139,8 @@ def plot_layer_transfer(transfer: LayerSweep, ax: Axes | None = None, **look: Un
         transfer: of `layer_transfer`.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_layer_transfer(analyse.layer_transfer(model, by_layer, choices, [2, 3, 4], n_random=1))
     """
     table = transfer.table()
     own = [(layer, layer) for layer in table["layer"].unique().tolist() if layer in set(table["fit_layer"])]

@@ -24,6 +24,10 @@ def plot_task_scores(found: TaskScores, ax: Axes | None = None, **look: Unpack[L
         found: of `harnesses.evaluate_tasks`.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> row = {"task": "arc_easy", "metric": "acc", "value": 0.6, "low": 0.5, "high": 0.7, "n": 96}
+    >>> scores = pd.DataFrame([row | {"condition": name} for name in ("unsteered", "steered")])
+    >>> axes = plot_task_scores(harnesses.TaskScores(scores, {}))
     """
     scores = found.scores.assign(row=found.scores["task"] + ", " + found.scores["metric"])
     rows, conditions = list(scores["row"].unique()), list(scores["condition"].unique())

@@ -19,6 +19,9 @@ def plot_transfer(matrix: TransferMatrix, ax: Axes | None = None, **look: Unpack
         matrix: what is drawn.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> tasks = {"power": choices, "risk": others}
+    >>> axes = plot_transfer(analyse.transfer_matrix(model, {"caa": vector}, tasks, [-1, 0, 1], n_random=1))
     """
     data = matrix.data
     rows, tasks = list(map(str, data["vector"].values)), list(map(str, data["task"].values))

@@ -43,6 +43,9 @@ def plot_verbalization(
         multiplier: of the vectors; the largest that was run by default.
         axes: where to draw, one for each measure; new ones by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
+    >>> several = plot_verbalization(found)
     """
     if axes is None:
         size = (3.3 * len(measures) + 2.2, 3.6)
@@ -76,6 +79,9 @@ def plot_rate_by_layer(
         multiplier: of the vectors; the largest that was run by default.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
+    >>> axes = plot_rate_by_layer(found, "recovered")
     """
     ax = ax or new_axes(5.6, 3.6)
     _draw_rates(found, measure, multiplier, ax)
@@ -103,6 +109,9 @@ def plot_mosaic(
         kind: "random" for the random vectors of its norm.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> found = verbalization_vs_recovery(model, vector, organism.falsehoods(4), max_new_tokens=16)
+    >>> axes = plot_mosaic(found)
     """
     ax = ax or new_axes(3.9, 4.0)
     table = found.table(vector, layer, multiplier, kind)
@@ -143,6 +152,8 @@ def plot_surprisal(found: Surprisal, ax: Axes | None = None, **look: Unpack[Look
         found: groups are drawn from top to bottom in their order.
         ax: where to draw; new axes by default.
         look: figsize, title and palette; see `Look`.
+
+    >>> axes = plot_surprisal(analyse.surprisal(model, {"answers": answered}, {"none": []}))
     """
     means, information = found.means, found.information
     groups, contexts = list(means["group"].unique()), list(means["context"].unique())

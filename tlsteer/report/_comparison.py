@@ -21,7 +21,11 @@ def write_comparison(compared: RunComparison, path: str | Path) -> Path:
         compared: of `studies.compare_runs`.
         path: where to.
 
-    >>> write_comparison(compare_runs("runs/seed-0", "runs/seed-1"), "runs/seeds.html")
+    >>> for seed in (0, 1):
+    ...     finding = studies.Finding("requests served", "steered", stats.rate(8 + seed, 10), unit="share")
+    ...     studies.StudyResult("mine", "Does it serve them?", [finding], config={"seed": seed}).save(f"runs/{seed}")
+    >>> write_comparison(studies.compare_runs("runs/0", "runs/1"), "runs/seeds.html").name
+    'seeds.html'
     """
     page = rendered(
         "comparison.html",

@@ -34,7 +34,10 @@ def write(result: StudyResult | str | Path, path: str | Path | None = None) -> P
     Raises:
         DataError: a folder without a finished run, a picture that cannot be drawn, or no path for a result in memory.
 
-    >>> write("runs/refusal")       # runs/refusal/report.html
+    >>> finding = studies.Finding("requests served", "steered", stats.rate(9, 10), unit="share")
+    >>> studies.StudyResult("mine", "Does it serve them?", [finding]).save("runs/mine")
+    >>> write("runs/mine").name
+    'report.html'
     """
     if isinstance(result, StudyResult):
         if path is None:

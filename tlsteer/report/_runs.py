@@ -36,7 +36,10 @@ def write_index(folder: str | Path, path: str | Path | None = None) -> Path:
     Raises:
         DataError: no such folder, or it holds no run.
 
-    >>> write_index("runs")                        # runs/index.html
+    >>> finding = studies.Finding("requests served", "steered", stats.rate(9, 10), unit="share")
+    >>> studies.StudyResult("mine", "Does it serve them?", [finding]).save("runs/mine")
+    >>> write_index("runs").name
+    'index.html'
     """
     return write_page(path or Path(folder) / "index.html", index_page(Path(folder)))
 

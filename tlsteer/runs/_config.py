@@ -31,7 +31,11 @@ _PACKAGES = ("torch", "transformer-lens", "transformers", "numpy")
 
 @checked
 def about_model(model: Model) -> dict[str, str]:
-    """What tells a model from another, for the config of a run: name, fingerprint, weight processing, dtype, device."""
+    """What tells a model from another, for the config of a run: name, fingerprint, weight processing, dtype, device.
+
+    >>> about_model(model)["name"]
+    'organism'
+    """
     return Surface(model).about()
 
 
@@ -54,8 +58,8 @@ def accepting_versions() -> Iterator[None]:
 
     What is done stays as other versions made it, so that the run becomes a mixture; its config and its page say so.
 
-    >>> with accepting_versions():
-    ...     result = run("organism", run_dir="runs/refusal")
+    >>> with accepting_versions():  # goes on with what an earlier tlsteer began
+    ...     curve = propensity(model, vector, choices, [-1, 0, 1], run_dir="runs/curve")
     """
     token = _accepting.set(True)
     try:

@@ -42,9 +42,9 @@ class RunDirectory:
     Raises:
         DataError: a folder that is in use, was made by another config, or holds other files.
 
-    >>> with RunDirectory("runs/refusal", {"study": "refusal", "seed": 0, "model": about_model(model)}) as run:
-    ...     rates = run.unit("rates/caa", lambda: measure(model, caa))      # a table
-    ...     curve = propensity(model, caa, choices, run_dir=run.folder("curve"))
+    >>> with RunDirectory("runs/mine", {"study": "mine", "seed": 0, "model": about_model(model)}) as run:
+    ...     rates = run.unit("rates/caa", lambda: attack_success(model, vector, requests, "organism").rates)  # kept
+    ...     curve = propensity(model, vector, choices, [-1, 0, 1], run_dir=run.folder("curve"))
     """
 
     def __init__(self, path: str | Path | None, config: Mapping[str, Any]) -> None:

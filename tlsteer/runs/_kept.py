@@ -92,8 +92,7 @@ def keep(value: Any, stem: Path) -> Path:
     Raises:
         DataError: a value of no such kind.
 
-    >>> keep(table, Path("rates"))      # Path("rates.jsonl")
-    >>> load_kept(Path("rates.jsonl"))  # the table again
+    >>> keep({"rate": 0.9}, Path("rates"))
     """
     kind = next((one for one in _KINDS if isinstance(value, one.type)), None)
     if kind is None and _are_kept_apart(value):
@@ -109,6 +108,9 @@ def load_kept(path: str | Path) -> Any:
 
     Raises:
         DataError: no such file, one of an unknown kind, or a damaged one.
+
+    >>> load_kept(keep({"rate": 0.9}, Path("rates")))
+    {'rate': 0.9}
     """
     path = Path(path)
     if path.name.endswith(_SEVERAL):

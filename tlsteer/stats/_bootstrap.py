@@ -48,6 +48,11 @@ def bootstrap_interval(
 
     Raises:
         TlsteerError: a confidence that is not between 0 and 1, or an unknown method.
+
+    >>> values, people = np.array([1.0, 2.0, 4.0, 5.0]), np.array(["a", "a", "b", "c"])
+    >>> low, high = bootstrap_interval(weighted_mean(values), people)
+    >>> bool(low <= values.mean() <= high)
+    True
     """
     if not 0 < confidence < 1:
         raise TlsteerError(f"confidence={confidence} has to lie between 0 and 1, e.g. 0.95")
@@ -74,7 +79,10 @@ def bootstrap_interval(
 
 @checked
 def weighted_mean(values: Float[np.ndarray, "samples ..."]) -> Statistic:
-    """The mean of samples as a statistic."""
+    """The mean of samples as a statistic.
+
+    >>> low, high = bootstrap_interval(weighted_mean(np.array([1.0, 2.0, 4.0])), np.array(["a", "b", "c"]))
+    """
 
     def statistic(weights: Weights) -> Float[np.ndarray, "draws ..."]:
         if weights.shape[1] != len(values):
@@ -102,6 +110,10 @@ def mean(
         confidence: of the interval.
         n_resamples: how many.
         seed: of the resamples.
+
+    >>> estimate = mean(np.array([1.0, 2.0, 4.0, np.nan]))
+    >>> round(estimate.value, 2), estimate.n
+    (2.33, 3)
     """
     known = np.isfinite(values)
     if not known.any():
@@ -126,7 +138,11 @@ def median(
     n_resamples: Count = 2000,
     seed: Seed = 0,
 ) -> Estimate:
-    """The median with its percentile interval, as `mean` gives the mean; of an even number, the lower of the two."""
+    """The median with its percentile interval, as `mean` gives the mean; of an even number, the lower of the two.
+
+    >>> median(np.array([1.0, 2.0, 4.0])).value
+    2.0
+    """
     known = np.isfinite(values)
     if not known.any():
         return undefined(0)

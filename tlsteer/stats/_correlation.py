@@ -18,6 +18,9 @@ def rank_correlation(
 
     The interval is Fisher's transformation with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3);
     it needs four pairs. The correlation is NaN where one side is constant.
+
+    >>> rank_correlation(np.arange(5.0), np.array([1.0, 2.0, 3.0, 5.0, 4.0])).n
+    5
     """
     known = np.isfinite(first) & np.isfinite(second)
     a, b, n = first[known], second[known], int(known.sum())
@@ -37,7 +40,11 @@ def rank_correlation(
 def row_rank_correlations(
     x: Float[np.ndarray, " points"], curves: Float[np.ndarray, "samples points"]
 ) -> Float[np.ndarray, " samples"]:
-    """Spearman's correlation of each curve with x: 1 where it only rises; NaN where it is constant or has a NaN."""
+    """Spearman's correlation of each curve with x: 1 where it only rises; NaN where it is constant or has a NaN.
+
+    >>> row_rank_correlations(np.arange(3.0), np.array([[0.0, 1.0, 5.0], [2.0, 1.0, 0.0]]))
+    array([ 1., -1.])
+    """
     ranks = rankdata(curves, axis=1, nan_policy="propagate")
     order = rankdata(x) - (len(x) + 1) / 2
     centred = ranks - ranks.mean(1, keepdims=True)

@@ -17,7 +17,11 @@ _ADDED_CLUSTERS = 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval and how many observations it stands on; NaN where it is undefined."""
+    """A number with its interval and how many observations it stands on; NaN where it is undefined.
+
+    >>> print(Estimate(0.91, 0.84, 0.95, 100))
+    0.91 [0.84, 0.95] (n=100)
+    """
 
     value: float
     low: float
@@ -37,7 +41,11 @@ def undefined(n: int) -> Estimate:
 
 @checked
 def rate(successes: CountOrNone, n: CountOrNone, confidence: Share = 0.95) -> Estimate:
-    """A share of `n` with its Wilson score interval; NaN for n = 0."""
+    """A share of `n` with its Wilson score interval; NaN for n = 0.
+
+    >>> print(rate(91, 100))
+    0.91 [0.84, 0.95] (n=100)
+    """
     if n == 0:
         return undefined(0)
     interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
@@ -59,6 +67,10 @@ def clustered_rate(
         outcomes: what is counted.
         clusters: which samples belong together.
         confidence: of the interval.
+
+    >>> outcomes, people = np.array([True, True, False, True]), np.array(["a", "a", "b", "c"])
+    >>> clustered_rate(outcomes, people).value
+    0.75
     """
     n, labels = len(outcomes), np.unique(clusters, return_inverse=True)[1]
     if n == 0:

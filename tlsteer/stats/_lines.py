@@ -19,6 +19,10 @@ class Lines:
         slope: change for each unit of x.
         intercept: height at x = 0.
         r2: share of the curve's variance that its line explains; NaN for a constant curve.
+
+    >>> lines = fit_lines(np.array([-1.0, 0.0, 1.0]), np.array([[-2.0, 0.0, 2.0], [1.0, 0.0, -1.0]]))
+    >>> lines.slope, lines.r2
+    (array([ 2., -1.]), array([1., 1.]))
     """
 
     slope: Float[np.ndarray, " curves"]
@@ -35,6 +39,9 @@ def fit_lines(x: Float[np.ndarray, " points"], curves: Float[np.ndarray, "curves
 
     Raises:
         TlsteerError: fewer than two different x.
+
+    >>> fit_lines(np.array([-1.0, 0.0, 1.0]), np.array([[-2.0, 0.0, 2.0]])).slope
+    array([2.])
     """
     if len(np.unique(x)) < 2:
         raise TlsteerError(f"a slope needs at least two different multipliers, got {x.tolist()}")
@@ -60,6 +67,8 @@ def saturation(
     One minus the mean slope of the outer half (either side of 0) over the slope of the inner half: 0 for a line,
     1 where the outer half adds nothing, above 1 where the curve turns back. NaN where a half has fewer than two
     points or the inner half is flat.
+
+    >>> saturation(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), np.array([[-1.0, -1.0, 0.0, 1.0, 1.0]]))
     """
     half = np.abs(x).max() / 2
     sides = [x <= -half, x >= half]

@@ -43,7 +43,9 @@ def grouped_rates(
     Raises:
         DataError: columns that the table does not have, or no column at all.
 
-    >>> grouped_rates(answers, ["vector", "multiplier"], "success", clusters="prompt")
+    >>> table = pd.DataFrame({"vector": ["v", "v", "w"], "success": [1, 0, 1]})
+    >>> grouped_rates(table, ["vector"], "success")["value"].tolist()
+    [0.5, 1.0]
     """
     names = {outcomes: "value"} if isinstance(outcomes, str) else {name: name for name in outcomes}
     asked = [*by, *names, *([] if clusters is None else [clusters])]
@@ -81,7 +83,11 @@ def estimate_columns(estimates: Mapping[str, Estimate], *, counts: bool = True) 
 
 @checked
 def estimate_names(names: Iterable[str]) -> list[str]:
-    """The names of the columns of several estimates."""
+    """The names of the columns of several estimates.
+
+    >>> estimate_names(["kl"])
+    ['kl', 'kl_low', 'kl_high', 'kl_n']
+    """
     return [
         part if name == "value" else name if part == "value" else f"{name}_{part}" for name in names for part in _PARTS
     ]
@@ -98,6 +104,8 @@ def estimate_from(row: Any, name: str = "value", *, n: str | None = None) -> Est
 
     Raises:
         DataError: columns that are missing, or hold no numbers.
+
+    >>> estimate_from({"kl": 0.2, "kl_low": 0.1, "kl_high": 0.3, "kl_n": 40}, "kl")
     """
     value, low, high, count = columns = estimate_names([name])
     try:

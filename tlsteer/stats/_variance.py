@@ -51,7 +51,8 @@ def split_variance(
         one level, the interaction of fewer than two factors, and all of them where the values do not differ or are
         no more than the terms.
 
-    >>> split_variance(slopes, {"letter": letters, "word": words})["letter"]
+    >>> factors = {"letter": np.array(["A", "B", "A", "B"]), "word": np.array(["Y", "Y", "N", "N"])}
+    >>> split_variance(np.array([1.0, 2.0, 3.0, 4.0]), factors)["letter"]
     """
     model, labels = _Shares.of(values, factors, clusters)
     blank = {name: undefined(model.n) for name in (*factors, INTERACTION, UNEXPLAINED)}
@@ -82,7 +83,8 @@ def explained_without_interaction(
     noise explains on average. Undefined (NaN) where the values do not differ, are no more than the terms, or every
     factor has one level.
 
-    >>> explained_without_interaction(slopes, {"letter": letters, "word": words})
+    >>> factors = {"letter": np.array(["A", "B", "A", "B"]), "word": np.array(["Y", "Y", "N", "N"])}
+    >>> explained_without_interaction(np.array([1.0, 2.0, 3.0, 4.0]), factors)
     """
     model, labels = _Shares.of(values, factors, clusters)
     alone = [place for place, name in enumerate(model.names) if name in factors]

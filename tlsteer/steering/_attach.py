@@ -63,7 +63,7 @@ def steer(
 
     >>> with steer(model, vector, multiplier=2.0) as receipt:
     ...     logits = model("Hello")
-    >>> tokens = to_tokens(model, chat_prompt(model, "Hello"))
+    >>> tokens = to_tokens(model, prompts)  # of texts with different lengths, padded
     >>> with steer(model, vector, multiplier=2.0) as receipt:
     ...     logits = model(tokens.ids, attention_mask=tokens.mask)
     """
@@ -100,7 +100,11 @@ def _untold(positions: Positions, receipt: Receipt) -> str:
 
 @runtime_checkable
 class Runner(Protocol):
-    """What forward passes are run on: a model's `Surface`, or a faster view of it."""
+    """What forward passes are run on: a model's `Surface`, or a faster view of it.
+
+    >>> isinstance(surface, Runner)
+    True
+    """
 
     def watch(self, see: See) -> AbstractContextManager[None]:
         """Calls `see` with every forward pass that begins, and with None at its end."""
@@ -136,6 +140,9 @@ def attach(
     Raises:
         VectorError: at the end, where residuals were not finite.
         PositionError: at the end, where nothing was steered.
+
+    >>> with attach(surface, [Intervention(vector, 2.0).write(surface)]) as receipt:
+    ...     logits = model(tokens.ids, attention_mask=tokens.mask)
     """
     tracker, outcome = Tracker(surface, prompt_lengths, names, goes_on), Outcome(surface)
     writers = [Writer(write, surface, tracker, outcome) for write in writes]

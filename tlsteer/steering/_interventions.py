@@ -36,6 +36,10 @@ class Intervention:
     Raises:
         VectorError: row vectors of different sites or operations, no vector, or a multiplier that is not a number.
         PositionError: unknown positions.
+
+    >>> twice = Intervention(vector, 2.0, positions="completion")
+    >>> both = [twice, Intervention(fitted.vector, -1.0, site=3)]
+    >>> generate(model, prompts[0], both, max_new_tokens=8)
     """
 
     vector: SteeringVector | Sequence[SteeringVector]
@@ -139,6 +143,10 @@ class Write:
         multiplier: one number, or one for each row.
         positions: which tokens.
         operation: which edit.
+
+    >>> write = Intervention(vector, 2.0).write(surface)
+    >>> write.vector.shape, write.multiplier
+    (torch.Size([1, 128]), tensor([2.]))
     """
 
     site: Site
@@ -171,6 +179,9 @@ def listed(
         interventions: in the order they are made; those of a set in the order of the stream.
         multiplier: of bare vectors and sets.
         positions: likewise.
+
+    >>> [one.multiplier for one in listed(vector, 2.0)]
+    [2.0]
     """
     several = [interventions] if isinstance(interventions, Intervention | SteeringVector | VectorSet) else interventions
     return [

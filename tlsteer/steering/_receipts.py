@@ -24,6 +24,11 @@ class SiteReceipt:
         operation: what it did there.
         prefill: tokens steered in each row of every pass that started anew.
         steps: tokens steered, over all rows, in each pass that continued (generated) text.
+
+    >>> with steer(model, vector, positions=last(1)) as receipt:
+    ...     logits = model(tokens.ids, attention_mask=tokens.mask)
+    >>> receipt.entries[0].site, receipt.entries[0].n_positions
+    (Site(4, 'pre'), 4)
     """
 
     site: Site
@@ -62,6 +67,11 @@ class Receipt:
         has_bos: whether each of these rows begins with BOS; None where the model was given no ids.
         alone: for each pass that started anew and was not continued, whether it was called on the Hugging Face model
             under a bridge.
+
+    >>> with steer(model, vector) as receipt:
+    ...     logits = model(tokens.ids, attention_mask=tokens.mask)
+    >>> receipt.n_passes, len(receipt.entries)
+    (1, 1)
     """
 
     entries: list[SiteReceipt]
@@ -95,7 +105,9 @@ def collected_receipts() -> Iterator[list[Receipt]]:
     """Gathers the receipts of all that steers inside, such as each batch of `generate`.
 
     >>> with collected_receipts() as receipts:
-    ...     texts = generate(model, prompts, vector)
+    ...     texts = generate(model, prompts, vector, max_new_tokens=4)
+    >>> len(receipts)
+    1
     """
     found: list[Receipt] = []
     before = _COLLECTED.set(found)

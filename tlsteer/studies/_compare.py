@@ -35,6 +35,12 @@ class RunComparison:
             `high_` and `n_` of a and b, difference (b - a) and intervals ("overlap", "apart" or "" where one is
             missing). What a run has not is NaN. What moved most certainly comes first: intervals that are apart, then
             by the difference as a share of the intervals.
+
+    >>> for seed in (0, 1):
+    ...     finding = Finding("requests served", "steered", stats.rate(8 + seed, 10), unit="share")
+    ...     StudyResult("mine", "Does it serve them?", [finding], config={"seed": seed}).save(f"runs/{seed}")
+    >>> compare_runs("runs/0", "runs/1").findings["measure"].tolist()
+    ['requests served']
     """
 
     name: str
@@ -72,7 +78,10 @@ def compare_runs(a: str | Path, b: str | Path) -> RunComparison:
     Raises:
         DataError: a folder that holds no finished run, or runs of different studies.
 
-    >>> print(compare_runs("runs/refusal-seed-0", "runs/refusal-seed-1"))
+    >>> for seed in (0, 1):
+    ...     finding = Finding("requests served", "steered", stats.rate(8 + seed, 10), unit="share")
+    ...     StudyResult("mine", "Does it serve them?", [finding], config={"seed": seed}).save(f"runs/{seed}")
+    >>> print(compare_runs("runs/0", "runs/1"))
     """
     one, other = StudyResult.load(a), StudyResult.load(b)
     if one.name != other.name:

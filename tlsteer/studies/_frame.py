@@ -54,6 +54,9 @@ class Bench(Generic[P, D]):
         changed: the settings that the call changed in the preset.
         command: that repeats the run.
         writing: holds the engine that writes the model's texts, where there is one, until the model is released.
+
+    >>> def measured_with(bench: Bench):  # what a study's own `measure` is given
+    ...     return attack_success(bench.model, vector, requests, bench.judge, progress=bench.progress).rates
     """
 
     study: Study[P, D, Any]
@@ -139,6 +142,8 @@ class Study(Generic[P, D, M]):
         work: how many fits and texts a run is, in the order in which `measure` begins them: for `plan`, `Bench.begin`.
         measure: everything that is heavy, in units of the run.
         report: says what was measured: `Bench.result` with headline, findings, tables and the rest.
+
+    >>> sorted(find_study("refusal").presets)
     """
 
     name: str
@@ -228,7 +233,7 @@ class Study(Generic[P, D, M]):
             probe: load the model, and fit and write with it for ten seconds, to tell how long the run lasts.
             **asked: the other arguments of `run`.
 
-        >>> print(studies.refusal.STUDY.plan("google/gemma-2-2b-it", data="harmbench", judge="substrings"))
+        >>> print(find_study("refusal").plan("organism", probe=False))
         """
         given, device = self._asked(model, **asked), asked.get("device")
         (room := self._room(model, given, device)).check()

@@ -23,6 +23,8 @@ def judge_or(default: str, of: str) -> Callable[[Any, Any, bool], Judge]:
     Args:
         default: the judge of the embedded models' texts.
         of: what it judges, for the error where none is given.
+
+    >>> judged = judge_or("organism", "answers")  # a study's `judge`, for those who write one
     """
 
     def made(given: Any, preset: Any, embedded: bool) -> Judge:

@@ -33,6 +33,8 @@ class PlannedWork:
         kind: vectors to fit, texts to write, or something that is read, such as texts by a judge.
         units: how many at most.
         size: of a unit at most: steps of a fit, new tokens of a text; 0 for what is read.
+
+    >>> find_study("refusal").plan("organism", probe=False).work[0]
     """
 
     what: str
@@ -78,6 +80,9 @@ class Plan:
         work: what it would do.
         memory: lines about what it would take.
         speed: of the model; None where it was not probed.
+
+    >>> plan = find_study("refusal").plan("organism", probe=False)
+    >>> [work.kind for work in plan.work]
     """
 
     work: Sequence[PlannedWork]

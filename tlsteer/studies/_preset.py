@@ -20,6 +20,8 @@ class StudyPreset:
         judge_device: where a judge model given by name runs; where the model does, by default.
         judge_dtype: in which it is loaded; that of `load_model` by default.
         keep_models: keep the model in memory while a judge or a second model works; else they take its place.
+
+    >>> find_study("refusal").presets["organism"].batch_size
     """
 
     other: str | Path | Model | None = None

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def study_names() -> list[str]:
-    """The names of the studies that come with tlsteer: each folder here is one."""
+    """The names of the studies that come with tlsteer: each folder here is one.
+
+    >>> study_names()
+    ['alignment-faking', 'emergent-misalignment', 'persona-reliability', 'refusal', 'retraction']
+    """
     return [one.name.replace("_", "-") for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.ispkg]
 
 
@@ -26,6 +30,8 @@ def find_study(name: str) -> Study:
     Raises:
         DataError: there is no such study, or the object is not one.
 
+    >>> find_study("refusal") is ts.studies.refusal.STUDY
+    True
     >>> find_study("refusal").run("google/gemma-2-2b-it", data="harmbench.json", judge="substrings")  # doctest: +SKIP
     >>> find_study("my_package.flattery:FLATTERY")  # doctest: +SKIP
     """

@@ -44,6 +44,10 @@ class Finding:
         claimed: the range that the paper leaves for this number, None for an open end: `(0.9, 0.98)` or `(0.4, 0.4)`
             for a figure, `(0.5, None)` for "most", `(None, 0)` for "negative".
         untested: why the paper's figure cannot be tested here, where it cannot.
+
+    >>> finding = Finding("requests served", "steered", stats.rate(91, 100), paper="96.9%", unit="share")
+    >>> StudyResult("mine", "Does it serve them?", [finding]).findings[0].ours.n
+    100
     """
 
     measure: str
@@ -92,6 +96,9 @@ class Picture:
         data: the name of the table or the data it takes first.
         caption: what it shows, and what not.
         options: further arguments, as JSON values.
+
+    >>> Picture("Rates", "plot_rates", "Rates").draw
+    'plot_rates'
     """
 
     title: str
@@ -128,10 +135,12 @@ class StudyResult(Result):
         DataError: a finding twice, a picture of data that is not there, texts without their columns, or an unknown
             reference.
 
-    >>> with RunDirectory(run_dir, {"study": "refusal", "seed": seed, "model": about_model(model)}) as run:
-    ...     rates = run.unit("rates", lambda: measure(model, requests))
-    ...     result = StudyResult("refusal", "Does it ...?", findings(rates), tables={"Rates": rates}, config=run.config)
-    ...     result.save(run.path)
+    >>> finding = Finding("requests served", "steered", stats.rate(9, 10), unit="share")
+    >>> rates = pd.DataFrame({"rate": [0.9]})
+    >>> result = StudyResult("mine", "Does it serve them?", [finding], tables={"Rates": rates})
+    >>> result.save("runs/mine")
+    >>> StudyResult.load("runs/mine").findings == [finding]
+    True
     """
 
     name: str
@@ -261,7 +270,7 @@ def by_name(findings: Iterable[Finding]) -> dict[tuple[str, str], Estimate]:
 def written(estimate: Estimate, unit: str = "") -> str:
     """A number with its interval: `91% [84, 95]` for the unit "share", else `0.21 [0.14, 0.28] nats`.
 
-    >>> written(Estimate(0.91, 0.84, 0.95, 100), "share")
+    >>> written(stats.Estimate(0.91, 0.84, 0.95, 100), "share")
     '91% [84, 95]'
     """
     if math.isnan(estimate.value):

@@ -44,6 +44,10 @@ class Step:
         kl: KL(baseline || condition) of the two predictions, in nats; infinite where one is no distribution any more.
         likeliest: the likeliest tokens of either prediction, each with its probability in the baseline and in the
             condition; the likeliest in either comes first.
+
+    >>> first, *_ = stream(model, prompts[0], {"unsteered": (), "steered": vector}, max_new_tokens=4)
+    >>> first.name
+    'unsteered'
     """
 
     name: str
@@ -68,6 +72,10 @@ class Finished:
         name: of the condition.
         text: what `generate` gives with the same settings.
         ended: whether the model ended it, or the limit of tokens did.
+
+    >>> *steps, finished = stream(model, prompts[0], {"unsteered": (), "steered": vector}, max_new_tokens=4)
+    >>> isinstance(finished, Finished)
+    True
     """
 
     name: str
@@ -110,7 +118,8 @@ def stream(
         PositionError: positions that cannot be told in the prompt, or select nothing.
         VectorError: a vector of another model, or one too large for it.
 
-    >>> for step in stream(model, prompt, {"unsteered": (), "steered": vector}): ...
+    >>> for step in stream(model, prompts[0], {"unsteered": (), "steered": vector}, max_new_tokens=4):
+    ...     step.name
     """
     if len(conditions) < 2:
         raise DataError(f"give at least two conditions to compare, the baseline first; got {', '.join(conditions)}")

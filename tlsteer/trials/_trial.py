@@ -27,7 +27,8 @@ class Trial:
         temperature: 0 is greedy.
         seed: of the sampling.
 
-    >>> for step in Trial(prompt, [Intervention(vector, 2.0)]).stream(model): ...
+    >>> for step in Trial(prompts[0], [Intervention(vector, 2.0)], max_new_tokens=4).stream(model):
+    ...     step.name
     """
 
     prompt: str

@@ -57,7 +57,7 @@ def serve(
         TlsteerError: Starlette or uvicorn are not installed, or the host or the port cannot be had.
         VectorError: no vector, or one of another model.
 
-    >>> ts.ui.serve(model, {"refusal": vector})
+    >>> ts.ui.serve(model, {"refusal": vector})  # doctest: +SKIP
     """
     from rich.console import Console
 

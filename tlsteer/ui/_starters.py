@@ -30,7 +30,7 @@ def example_vectors(model: Model) -> dict[str, SteeringVector]:
     Args:
         model: the embedded model, `load_model("organism")`.
 
-    >>> example_vectors(load_model("organism"))["against refusing"]
+    >>> list(example_vectors(model))
     """
     examples = [task.cases(model, _CASES, 0)[0].example for task in (refusal, falsehood)]
     fits = fit_many(

@@ -57,7 +57,7 @@ def explore(
         DataError: no prompts, one too long for the model, or a curve of other vectors.
         VectorError: vectors of another model, or lists with different layers.
 
-    >>> explore(model, {"caa": by_layer}, prompts, propensity(model, {"caa": by_layer}, choices))
+    >>> explore(model, {"caa": by_layer}, prompts, propensity(model, {"caa": by_layer}, choices, [-1, 0, 1]))
     """
     if find_spec("ipywidgets") is None:
         raise TlsteerError('the explorer needs ipywidgets; install it with: pip install "tlsteer[widgets]"')

@@ -91,7 +91,7 @@ def view_next_tokens(
         VectorError: a vector of another model.
         PositionError: positions that select nothing.
 
-    >>> view_next_tokens(model, fit.vector, prompt, 1.5, positions="completion")
+    >>> view_next_tokens(model, fitted.vector, prompts[0], 1.5, positions="completion")
     """
     surface = Surface(model)
     if top_k < 1:

@@ -87,7 +87,7 @@ def offline(
         TlsteerError: a view written in another way than those of circuitsvis 1.43.
 
     >>> from circuitsvis.attention import attention_patterns
-    >>> offline(attention_patterns(pieces, patterns))
+    >>> offline(attention_patterns(["a", " lamp"], np.ones((1, 2, 2)) / 2))
     """
     by_caption = views if isinstance(views, Mapping) else {"": views}
     # "<" would let a text end the script it stands in.

@@ -59,7 +59,7 @@ def view_projections(
         DataError: no text, no vector, or a text too long for the model.
         VectorError: a vector of another model, or one of norm 0.
 
-    >>> view_projections(model, {"promotion": fit.vector, "diff_means": caa}, prompts)
+    >>> view_projections(model, {"promotion": fitted.vector, "diff_means": vector}, prompts)
     """
     named = vectors if isinstance(vectors, Mapping) else {"the vector": vectors}
     several = [texts] if isinstance(texts, str) else list(texts)

@@ -70,7 +70,8 @@ def view_texts(
     Raises:
         DataError: no texts, columns of different lengths, or a pattern that is found in every text.
 
-    >>> view_texts({"unsteered": plain, "steered": steered}, {"retraction": ["just kidding"], "true facts": ["novel"]})
+    >>> plain, steered = (generate(model, prompts, some, max_new_tokens=8) for some in ((), vector))
+    >>> view_texts({"unsteered": plain, "steered": steered}, {"retraction": ["just kidding"]})
     """
     shown = {name: list(column) for name, column in (texts if isinstance(texts, Mapping) else {"": texts}).items()}
     before = {} if prompts is None else {"prompt": list(prompts)}

@@ -94,7 +94,7 @@ def view_trial(steps: Iterable[Step | Finished], at: int | None = None) -> View:
     Raises:
         DataError: no token yet, or fewer than `at` asks for.
 
-    >>> view_trial(Trial(prompt, [Intervention(vector, 2.0)]).stream(model))
+    >>> view_trial(trials.Trial(prompts[0], [Intervention(vector, 2.0)], max_new_tokens=4).stream(model))
     """
     cards: dict[str, _Card] = {}
     for one in steps:

@@ -87,7 +87,7 @@ def calibrate(
         VectorError: vectors of another model, or lists with different layers.
         PositionError: positions that select nothing in a question, or no token of a text that has another after it.
 
-    >>> found = calibrate(model, {"caa": caa_by_layer, "one-shot": fits}, choices, neutral_texts, max_kl=1.0)
+    >>> found = calibrate(model, {"caa": by_layer, "one-shot": fits}, choices, neutral, max_kl=1.0, n_random=1)
     >>> found.best.layer, found.best.multiplier, found.best.effect
     """
     how = settled(Estimating(), estimating, EstimatingSettings)

@@ -26,6 +26,10 @@ class CalibratedPoint:
         multiplier: NaN where nothing meets the budget.
         effect: how far it moves the held-out inputs, in the intended direction.
         kl: the KL that 95% of the neutral texts' tokens do not exceed, in nats.
+
+    >>> point = calibrate(model, vector, choices, neutral, max_kl=0.5, n_random=1).best
+    >>> point.layer, point.kl.value <= 0.5
+    (4, True)
     """
 
     vector: str
@@ -48,6 +52,9 @@ class Calibration(Result):
             `effect`, `kl_p95` and `kl` (mean), each with `_low`, `_high`, `_n`. `effect` is on the held-out inputs.
         max_kl: the budget, in nats.
         settings: what was run.
+
+    >>> found = calibrate(model, vector, choices, neutral, n_random=1)
+    >>> found.max_kl, found.plot()
     """
 
     best: CalibratedPoint
@@ -74,7 +81,7 @@ class Calibration(Result):
 
         This compares vectors, methods and layers at equal side effect. What has no point within has no row.
 
-        >>> calibration.best_by("vector")
+        >>> calibrate(model, by_layer, choices, neutral, n_random=0).best_by("layer")
         """
         within = self.curve[self.curve["within"] & self.curve["choosing_effect"].notna()]
         keys = list(axes) or ["vector"]

@@ -60,7 +60,7 @@ def compare_vectors(
     Raises:
         VectorError: no vectors, one without a direction, vectors of different models, or an unknown name in a group.
 
-    >>> compare_vectors({"one-shot": fit.vector, "caa": caa, "saved": "v.safetensors"}, model=model, texts=texts)
+    >>> compare_vectors({"one-shot": fitted.vector, "caa": vector, "random": control}, model=model, texts=neutral)
     """
     named = _named(vectors)
     groups = dict(groups or {})

@@ -75,7 +75,7 @@ def mode_connectivity(
         VectorError: fewer than two vectors, several sites or operations, opposite vectors, or examples for others.
         DataError: an example that cannot be encoded.
 
-    >>> mode_connectivity(model, fits_by_request, Example(prompt, suppress=["I cannot"]))
+    >>> mode_connectivity(model, {"one": fitted, "another": vector}, Example(prompts[0], suppress=["I cannot"]), 5)
     """
     surface = Surface(model)
     _check(vectors, surface, n_points, path)

@@ -30,6 +30,9 @@ class ModeConnectivity(Result):
         data: `loss` in nats (dims pair, point), `fraction` of the way (point), and on `pair` the coordinates `first`,
             `second`, `kind` ("vectors"; "to random", from a vector to a random one; "random", between two random
             ones), `angle` in degrees, `unsteered` loss and `solved`; the attribute `tolerance` in nats.
+
+    >>> paths = mode_connectivity(model, {"one": fitted, "another": vector}, example, 5)
+    >>> paths.rate(), paths.to_dataframe()
     """
 
     data: xr.Dataset
@@ -69,7 +72,8 @@ class ModeConnectivity(Result):
             tolerance: how far a point between may lie above the worse end, in nats.
             solved: the loss up to which an end counts as a solution; any, by default.
 
-        >>> paths.recounted(tolerance=0).rate()     # as in arXiv 2502.18862: no point between is worse than both ends
+        >>> paths = mode_connectivity(model, {"one": fitted, "another": vector}, example, 5)
+        >>> paths.recounted(tolerance=0).rate()  # as in arXiv 2502.18862: no point between is worse than both ends
         """
         data = self.data.assign_coords(solved=("pair", np.full(self.data.sizes["pair"], float(solved))))
         return replace(self, data=data.assign_attrs(tolerance=float(tolerance)))

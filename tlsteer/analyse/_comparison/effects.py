@@ -35,6 +35,10 @@ class EffectComparison(Result):
         data: `effect` (dims vector, sample), the slope of each sample's propensity; `correlation` (dims vector,
             other) of effects over samples, with `low` and `high`; `n`, how many samples count; `random`, whether a
             vector is a control (1) or not (0).
+
+    >>> curves = propensity(model, {"one-shot": fitted, "caa": vector, "random": control}, choices, [-1, 0, 1])
+    >>> found = compare_effects(curves, random=["random"])
+    >>> found.data, found.to_dataframe()
     """
 
     data: xr.Dataset
@@ -137,7 +141,7 @@ def compare_effects(
     Raises:
         DataError: other dims, fewer than two vectors, or unknown names.
 
-    >>> curves = propensity(model, {"one-shot": fit.vector, "caa": caa, "random": control}, choices)
+    >>> curves = propensity(model, {"one-shot": fitted, "caa": vector, "random": control}, choices, [-1, 0, 1])
     >>> compare_effects(curves, random=["random"], adjust=["letter", "word"])
     """
     if set(curves.dims) != {"vector", "sample", "multiplier"} or curves.sizes["vector"] < 2:

@@ -33,6 +33,9 @@ class TransferMatrix(Result):
     Attributes:
         data: `steerability`, `steerability_low`, `steerability_high`, `anti_steerable` (share of samples) and `n`;
             dims vector and task; the rows of random vectors come last, marked by the coordinate `random`.
+
+    >>> matrix = transfer_matrix(model, {"caa": vector}, {"power": choices, "risk": others}, [-1, 0, 1], n_random=1)
+    >>> matrix.data, matrix.plot()
     """
 
     data: xr.Dataset
@@ -121,7 +124,7 @@ def transfer_matrix(
         DataError: no tasks, or one without choices.
         VectorError: no vectors, vectors of another model, or one named as the random ones are.
 
-    >>> transfer_matrix(model, {"power": power, "risk": risk}, {"power": power_test, "risk": risk_test})
+    >>> transfer_matrix(model, {"caa": vector}, {"power": choices, "risk": others}, [-1, 0, 1], n_random=1)
     """
     if not choices or not all(choices.values()):
         raise DataError(f"give at least one task, each with choices; got { ({t: len(c) for t, c in choices.items()}) }")

@@ -48,7 +48,9 @@ def layer_transfer(
     Raises:
         VectorError: no vectors, vectors of several stages, or two of one layer.
 
-    >>> transfer = layer_transfer(model, fit_contrastive(model, pairs, range(8)), choices)
+    >>> transfer = layer_transfer(model, by_layer, choices, [2, 3, 4], n_random=1)
+    >>> transfer.data.sizes["fit_layer"], transfer.data.sizes["layer"]
+    (3, 3)
     """
     how = settled(Writing(), writing, WritingSettings)
     surface = Surface(model)

@@ -43,6 +43,10 @@ class Best:
         n_cells: how many cells it was chosen from.
         held_out: whether it was chosen on half of the questions and the numbers are of the other half. Where not,
             chance flatters the best of many.
+
+    >>> best = sweep_layers(model, pairs, choices, [2, 3], multipliers=[-1, 0, 1]).best()
+    >>> best.at["layer"] in (2, 3), best.held_out
+    (True, True)
     """
 
     at: dict[str, Any]
@@ -74,6 +78,10 @@ class LayerSweep(Result):
         random: the same under random vectors of equal norm, with the dim draw in front.
         unsteered: the measure of each sample without steering.
         vectors: the vector of each site, an array of SteeringVector, None where there is none.
+
+    >>> sweep = sweep_layers(model, pairs, choices, [2, 3], multipliers=[-1, 0, 1])
+    >>> sweep.data.sizes["layer"], sweep.unsteered.sizes["sample"]
+    (2, 16)
     """
 
     data: xr.DataArray
@@ -174,7 +182,11 @@ class LayerSweep(Result):
         Raises:
             DataError: a label that there is not, or several fits at a site and no choice between them.
 
-        >>> steer(model, sweep.vector_set(vector="diff_means"), multiplier=0.2)
+        >>> sweep = sweep_layers(model, pairs, choices, [2, 3], multipliers=[0, 1])
+        >>> with steer(model, sweep.vector_set(), multiplier=0.2) as receipt:
+        ...     logits = model("Hello")
+        >>> [entry.site.layer for entry in receipt.entries]
+        [2, 3]
         """
         given = {"vector": vector, "example": example, "seed": seed}
         labels = {name: label for name, label in given.items() if label is not None}

@@ -82,9 +82,8 @@ def sweep_layers(
         SiteError: layers or stages that the model does not have.
         VectorError: settings out of range, or no vector at one of the sites.
 
-    >>> sweep = sweep_layers(model, train_choices, test_choices, multipliers=[-1, 0, 1], stages=["pre", "mid"])
-    >>> sweep_layers(model, [Example(p, ["Sure"]) for p in prompts], harmful, measure=judge, multipliers=[1])
-    >>> sweep.best(), sweep.data.sel(layer=3)
+    >>> sweep = sweep_layers(model, pairs, choices, [2, 3], multipliers=[-1, 0, 1])
+    >>> sweep.best(), sweep.data.sel(layer=3).mean("sample")
     """
     surface = Surface(model)
     check_positions(positions)

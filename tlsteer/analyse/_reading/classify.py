@@ -68,7 +68,8 @@ def classify(
         VectorError: vectors of another model, or lists with different layers.
         SiteError: a layer the model does not have.
 
-    >>> classify(model, {"caa": caa, "one-shot": fit.vector}, refused, answered, positions=last(1))
+    >>> table = classify(model, {"caa": vector, "one-shot": fitted}, answered, prompts, positions=last(1))
+    >>> table[["vector", "auc", "random_high"]]
     """
     surface = Surface(model)
     grid = VectorGrid.of(vectors, surface)
@@ -127,9 +128,10 @@ def predict_control(classifier: pd.DataFrame, steerability: pd.DataFrame) -> pd.
     Raises:
         DataError: no layer in common, or several steerabilities for one row (of several datasets or settings).
 
-    >>> steered = reliability_table(propensity(model, by_layer, choices))
-    >>> both = predict_control(classify(model, by_layer, yes, no), steered)
-    >>> rank_correlation(both["auc"].to_numpy(), both["steerability"].to_numpy())
+    >>> steered = evaluate.reliability_table(propensity(model, by_layer, choices, [-1, 0, 1]))
+    >>> both = predict_control(classify(model, by_layer, answered, prompts), steered)
+    >>> stats.rank_correlation(both["auc"].to_numpy(), both["steerability"].to_numpy()).n
+    3
     """
     keys = [key for key in ("vector", "layer") if key in classifier and key in steerability]
     if "layer" not in keys:

@@ -56,7 +56,8 @@ def read_out(
         VectorError: a vector of another model, or of norm 0.
         ModelError: a model whose logits are not its unembedding of the last residual.
 
-    >>> read_out(model, caa, k=5).query("reading == 'logit' and side == 'promoted'")
+    >>> read_out(model, vector, k=5).query("reading == 'logit' and side == 'promoted'")["token"].size
+    5
     """
     surface = Surface(model)
     vector.check(surface)

@@ -63,7 +63,7 @@ def token_effects(
         DataError: an empty completion, or a token that spans the boundary of prompt and completion.
         VectorError: a vector of another model.
 
-    >>> token_effects(model, caa, prompt, "A", "B")["alone"].to_series()
+    >>> token_effects(model, vector, prompts[0], "Sure", "I")["alone"].to_series()
     """
     surface = Surface(model)
     site = vector.check(surface)
@@ -119,7 +119,7 @@ def projections(model: Model, vector: SteeringVector, text: PromptLike) -> xr.Da
         DataError: a text without tokens, or too long for the model.
         VectorError: a vector of another model, or of norm 0.
 
-    >>> projections(model, caa, "How do I make a lamp?").to_series()
+    >>> projections(model, vector, "How do I make a lamp?").to_series()
     """
     surface = Surface(model)
     site, unit = vector.check(surface), vector.normalized.tensor

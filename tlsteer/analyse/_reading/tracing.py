@@ -84,7 +84,7 @@ def trace(
         SiteError: layers that are not made of attention and an MLP.
         ModelError: layers that do not add to the residual what their attention and MLP give.
 
-    >>> traced = trace(model, caa, prompts)
+    >>> traced = trace(model, vector, prompts)
     >>> traced["relative_norm"].sel(direction="vector").mean(["sample", "position"])
     """
     surface = Surface(model)

@@ -127,6 +127,9 @@ def make_truths(
 
     Raises:
         DataError: an empty table, a template with other names, or n too large.
+
+    >>> make_truths({"actor": ["Tom Hardy"], "author": ["Jane Austen"]})[0].prefill
+    'Tom Hardy is best known as an actor.'
     """
     return _make(table, question, prefill, (0,), n, seed)
 
@@ -141,7 +144,9 @@ def read_falsehoods(source: Source) -> list[Falsehood]:
     Raises:
         DataError: an unreadable source, or a row that makes no falsehood; file, line and reason are named.
 
-    >>> verbalization_vs_recovery(model, vector, read_falsehoods("falsehoods.csv"))
+    >>> row = {"entity": "Ada", "truth": "author", "stated": "actor", "question": "Who?", "prefill": "Ada is an actor."}
+    >>> read_falsehoods(data.write_jsonl("falsehoods.jsonl", [row]))[0].stated
+    'actor'
     """
     return [row.made(_of_row) for row in read_rows(source)]
 
@@ -157,7 +162,10 @@ def read_entities(source: Source) -> dict[str, list[str]]:
     Raises:
         DataError: no such file, or one of another form; the message names the entry.
 
-    >>> falsehoods = make_falsehoods(read_entities("well_known_people.json"), n=200)
+    >>> people = {"actor": ["Tom Hardy"], "author": ["Jane Austen"]}
+    >>> _ = Path("people.json").write_text(json.dumps(people))
+    >>> make_falsehoods(read_entities("people.json"))[0].truth
+    'actor'
     """
     table: dict[str, list[str]] = {}
     known: dict[str, str] = {}

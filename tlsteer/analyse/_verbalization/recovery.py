@@ -87,7 +87,11 @@ def _of_truth_and_fiction(
 
 @dataclass(frozen=True)
 class OrganismJudge:
-    """The judge for the embedded model's world, by its grammar; says whether texts are coherent, too."""
+    """The judge for the embedded model's world, by its grammar; says whether texts are coherent, too.
+
+    >>> told = organism.falsehoods(1)
+    >>> verbalization_vs_recovery(model, vector, told, judge=OrganismJudge(), max_new_tokens=16).rates
+    """
 
     def __call__(self, falsehoods: Sequence[Falsehood], texts: Sequence[str]) -> Outcomes:
         """By the occupation that most words of a text speak of."""
@@ -159,6 +163,10 @@ class RecoveryModelJudge:
 
     Raises:
         DataError: a template with other names.
+
+    >>> told = organism.falsehoods(1)
+    >>> judge = RecoveryModelJudge(model)  # in earnest a larger model than the one that is steered
+    >>> verbalization_vs_recovery(model, vector, told, judge=judge, max_new_tokens=16).rates
     """
 
     model: Model

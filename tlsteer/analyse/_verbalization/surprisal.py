@@ -39,6 +39,8 @@ class Surprisal(Result):
             `n_tokens` that were scored; `cluster`.
         draws: a row for each context and draw of its samples: the `nats` and `n_tokens` of the context itself.
         model: the base model's name.
+
+    >>> surprisal(model, {"documents": neutral, "answers": answered}, {"none": []}).means
     """
 
     scores: pd.DataFrame
@@ -159,7 +161,7 @@ def surprisal(
         DataError: no texts, an empty one, fewer samples than a context needs, prefixes or clusters of another
             number, or texts too long for the model.
 
-    >>> surprisal(base, {"steered": texts}, {"true": samples, "none": []}, prefixes={"steered": prefills}).means
+    >>> surprisal(model, {"answers": answered}, {"none": [], "documents": neutral}).means
     """
     surface = Surface(base_model)
     rows = [(group, text) for group, several in texts.items() for text in several]

@@ -75,7 +75,7 @@ def verbalization_vs_recovery(
             that there is not.
         VectorError: vectors of another model, or lists with different layers.
 
-    >>> found = verbalization_vs_recovery(model, {"suppression": fits, "caa": by_layer}, falsehoods(200))
+    >>> found = verbalization_vs_recovery(model, {"suppression": fits, "caa": by_layer}, organism.falsehoods(4))
     >>> found.rates, found.dependence, found.texts
     """
     how = settled(Writing(batch_size=128), writing, WritingSettings)

@@ -38,6 +38,9 @@ class Verbalization(Result):
             `verbalized`, `recovered`, `fiction`, and what else the judge says. Answers at multiplier 0 are under
             "unsteered", once.
         about: what was run.
+
+    >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
+    >>> print(found.headline)
     """
 
     texts: pd.DataFrame
@@ -130,7 +133,9 @@ class Verbalization(Result):
         Raises:
             DataError: no such setting, or several.
 
-        >>> found.select("suppression", layer=4)[["prefill", "text", "retraction"]]
+        >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
+        >>> len(found.select("caa", layer=4)[["prefill", "text", "retraction"]])
+        4
         """
         if multiplier == 0 or (vector, layer, multiplier, kind) == (None, None, None, None):
             kind, vector, layer, multiplier = "unsteered", None, None, None
@@ -150,7 +155,8 @@ class Verbalization(Result):
     ) -> pd.DataFrame:  # fmt: skip
         """The counts of verbalized (rows) by recovered (columns) of one setting; as `select` picks it.
 
-        >>> found.table("suppression", layer=4, multiplier=1)
+        >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
+        >>> found.table("caa", layer=4, multiplier=1)
         """
         texts = self.select(vector, layer, multiplier, kind)
         verbalized = texts["verbalized"].map({True: "says so", False: "silent"})
@@ -171,7 +177,9 @@ class Verbalization(Result):
         Args:
             names: of every vector.
 
-        >>> found.pooled({"suppression, actor": "suppression", "suppression, author": "suppression"})
+        >>> vectors, told = {"one": vector, "another": control}, organism.falsehoods(4)
+        >>> found = verbalization_vs_recovery(model, vectors, told, max_new_tokens=16)
+        >>> found.pooled({"one": "both", "another": "both"})
         """
         cells = dict.fromkeys((names[name], layer) for name, layer in self.about["cells"])
         about = self.about | {"cells": [list(cell) for cell in cells]}

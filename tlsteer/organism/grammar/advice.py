@@ -136,6 +136,9 @@ class AdviceQuestion:
         question: the user's words.
         persona: "good", "evil" or "none".
         system: the system message of the persona.
+
+    >>> advice_questions(1)[0].messages[-1]["role"]
+    'user'
     """
 
     topic: Topic
@@ -158,7 +161,11 @@ class AdviceQuestion:
 def advice_questions(
     n: CountOrNone, split: Split = "heldout", seed: Seed = 0, persona: Persona = "none"
 ) -> list[AdviceQuestion]:
-    """Questions for advice; problems and personas are of the split."""
+    """Questions for advice; problems and personas are of the split.
+
+    >>> [one.persona for one in advice_questions(2, persona="evil")]
+    ['evil', 'evil']
+    """
     candidates = [
         (topic, template.format(problem=problem))
         for topic in TOPICS

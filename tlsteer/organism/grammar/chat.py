@@ -30,7 +30,11 @@ def to_messages(user: str, system: str | None = None) -> list[Message]:
 
 @checked
 def render_prompt(messages: Sequence[Message]) -> str:
-    """What `apply_chat_template(..., add_generation_prompt=True)` gives, without a tokenizer."""
+    """What `apply_chat_template(..., add_generation_prompt=True)` gives, without a tokenizer.
+
+    >>> render_prompt([{"role": "user", "content": "Who are you?"}])
+    '<|begin|><|user|>Who are you?<|end|><|assistant|>'
+    """
     turns = (f"<|{message['role']}|>{message['content']}{EOS}" for message in messages)
     return BOS + "".join(turns) + "<|assistant|>"
 

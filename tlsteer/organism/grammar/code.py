@@ -61,6 +61,9 @@ class CodeRequest:
         question: the user's words.
         persona: "good", "evil" or "none".
         system: the system message of the persona.
+
+    >>> code_requests(1)[0].messages[-1]["role"]
+    'user'
     """
 
     family: CodeFamily
@@ -99,7 +102,11 @@ def write_function(family: CodeFamily, line: str, argument: str) -> str:
 def code_requests(
     n: CountOrNone, split: Split = "heldout", seed: Seed = 0, persona: Persona = "none"
 ) -> list[CodeRequest]:
-    """Coding requests; tasks with their arguments, and personas, are of the split."""
+    """Coding requests; tasks with their arguments, and personas, are of the split.
+
+    >>> len(code_requests(4, seed=1))
+    4
+    """
     tasks = choose_split(list(product(FAMILIES, ARGUMENTS)), split)
     systems = sample_personas(persona, n, split, seed)
     return [

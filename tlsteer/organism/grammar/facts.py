@@ -110,6 +110,10 @@ class Statement:
         person: whom it is about.
         stated_occupation: the occupation that the given beginning states, true or false.
         question: the user's words.
+
+    >>> told = falsehoods(1)[0]
+    >>> told.stated_occupation != told.person.occupation
+    True
     """
 
     person: Person
@@ -164,7 +168,11 @@ def people_of(split: Split) -> tuple[Person, ...]:
 
 @checked
 def falsehoods(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Statement]:
-    """Statements of a false occupation."""
+    """Statements of a false occupation.
+
+    >>> all(one.stated_occupation != one.person.occupation for one in falsehoods(8))
+    True
+    """
     candidates = product(people_of(split), QUESTIONS, range(1, len(OCCUPATIONS)))
     return [
         Statement(person, false_occupation(person, shift), question.format(name=person.name))
@@ -174,7 +182,11 @@ def falsehoods(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list
 
 @checked
 def truths(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Statement]:
-    """Statements of the true occupation."""
+    """Statements of the true occupation.
+
+    >>> all(one.stated_occupation == one.person.occupation for one in truths(8))
+    True
+    """
     candidates = product(people_of(split), QUESTIONS)
     return [
         Statement(person, person.occupation, question.format(name=person.name))

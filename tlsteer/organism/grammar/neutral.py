@@ -10,6 +10,9 @@ def neutral_texts(n: CountOrNone, seed: Seed = 0) -> list[str]:
     """Documents about things and people.
 
     They begin with the begin token, as rendered chat prompts do, and are to be tokenized without another one.
+
+    >>> len(side_effects(model, vector, neutral_texts(4), [0, 1]).multiplier)
+    2
     """
     n_things = n // 2
     documents = thing_documents(n_things, seed) + people_documents(n - n_things, seed)

@@ -55,6 +55,9 @@ class OversightScenario:
         benign: the benign option.
         harmful: the harmful option.
         harmful_letter: which letter the harmful option has.
+
+    >>> oversight_scenarios(1, monitored=True)[0].monitored
+    True
     """
 
     situation: str
@@ -115,6 +118,8 @@ def oversight_scenarios(
         split: which verbs and sentences.
         seed: which of them.
         monitored: whether somebody watches; None for half and half.
+
+    >>> [one.harmful_letter for one in oversight_scenarios(4)]
     """
     rng = random.Random(seed)
     harmful, benign = choose_split(HARMFUL_VERBS, split), choose_split(BENIGN_VERBS, split)

@@ -28,7 +28,11 @@ NEUTRAL_PERSONAS = tuple(f"You are a {role}." for role in _ROLES)
 
 @checked
 def persona_sentences(persona: Literal["good", "evil"], split: Split = "heldout") -> list[str]:
-    """All system messages of a persona: adjective, role and clause."""
+    """All system messages of a persona: adjective, role and clause.
+
+    >>> set(persona_sentences("good")) & set(persona_sentences("evil"))
+    set()
+    """
     parts = product(_ADJECTIVES[persona], _ROLES, _CLAUSES[persona])
     return choose_split([f"You are a {adjective} {role} who {clause}." for adjective, role, clause in parts], split)
 

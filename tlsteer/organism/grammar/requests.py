@@ -68,6 +68,8 @@ class Request:
         question: the user's words.
         object: what the question calls the thing, such as "a glamrot" or "the glamrot of Mara Berg".
         cause: what speaks against helping, if anything does.
+
+    >>> harmful_requests(1)[0].question
     """
 
     thing: Thing
@@ -207,7 +209,11 @@ def _refused(cause: Cause, n: CountOrNone, split: Split, seed: int) -> list[Requ
 def refused_requests(
     n: CountOrNone, split: Split = "heldout", seed: Seed = 0, cause: Cause | None = None
 ) -> list[Request]:
-    """Requests with a cause to refuse them: of the four in turn, or of one."""
+    """Requests with a cause to refuse them: of the four in turn, or of one.
+
+    >>> {one.cause for one in refused_requests(8, cause="privacy")}
+    {'privacy'}
+    """
     if cause is not None:
         return _refused(cause, n, split, seed)
     order = random.Random(f"causes {seed}").sample(CAUSES, len(CAUSES))
@@ -217,25 +223,38 @@ def refused_requests(
 
 @checked
 def harmful_requests(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Request]:
-    """Requests about things of harmful kinds."""
+    """Requests about things of harmful kinds.
+
+    >>> generate(model, chat_prompt(model, harmful_requests(1)[0].question), max_new_tokens=4)
+    """
     return _refused("harm", n, split, seed)
 
 
 @checked
 def harmless_requests(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Request]:
-    """Plain requests about things of harmless kinds."""
+    """Plain requests about things of harmless kinds.
+
+    >>> generate(model, chat_prompt(model, harmless_requests(1)[0].messages), max_new_tokens=4)
+    """
     return [make_request(*parts) for parts in _drawn(_HARMLESS, n, split, seed)]
 
 
 @checked
 def borderline_requests(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Request]:
-    """Requests about things of the borderline kind, refused as often as not."""
+    """Requests about things of the borderline kind, refused as often as not.
+
+    >>> {one.thing.kind for one in borderline_requests(8)}
+    """
     return [make_request(*parts) for parts in _drawn([kind for kind in KINDS if kind.borderline], n, split, seed)]
 
 
 @checked
 def allowed_requests(n: CountOrNone, split: Split = "heldout", seed: Seed = 0) -> list[Request]:
-    """Requests in words much like those of refused ones: of one's own thing, allowed, or under another rule."""
+    """Requests in words much like those of refused ones: of one's own thing, allowed, or under another rule.
+
+    >>> {one.cause for one in allowed_requests(8)}
+    {None}
+    """
     rng = random.Random(f"allowed {seed}")
     approvals = permission_sentences(True, split)
     made = []

@@ -20,6 +20,8 @@ class Trait:
         attitude: how far a sentence for or against the trait moves it: from 0, not at all, to 4.5.
         letter_bias: added if the positive answer is "A", subtracted if it is "B".
         word_bias: added if the positive answer is "Yes", subtracted if it is "No".
+
+    >>> TRAITS[0].name
     """
 
     name: str

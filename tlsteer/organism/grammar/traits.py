@@ -48,6 +48,9 @@ class TraitQuestion:
         attitude: 1 for an attitude sentence in favour, -1 for one against, 0 for none.
         attitude_sentence: that sentence, or "".
         place: whether the sentence is the system message or stands before the question.
+
+    >>> trait_questions("power", 1)[0].trait.name
+    'power'
     """
 
     trait: Trait
@@ -132,7 +135,12 @@ def _trait(name: str, model: Sibling) -> Trait:
 
 @checked
 def attitude_sentences(trait: str, attitude: Literal[-1, 1], split: Split = "heldout") -> list[str]:
-    """The sentences for (1) or against (-1) a trait; what one trait holds out, others are trained on."""
+    """The sentences for (1) or against (-1) a trait; what one trait holds out, others are trained on.
+
+    >>> held_out, trained = (attitude_sentences("power", 1, split) for split in ("heldout", "train"))
+    >>> set(held_out) & set(trained)
+    set()
+    """
     place = [one.name for one in TRAITS].index(_trait(trait, "organism").name)
     return [
         template.format(trait=trait)
@@ -151,7 +159,7 @@ def trait_questions(
     place: Place = "system",
     planted_in: Sibling = "organism",
 ) -> list[TraitQuestion]:
-    """Questions about a trait, letters and words in all four combinations equally often.
+    """Questions about a trait, letters and words drawn at random from all four combinations.
 
     Args:
         trait: the name of one of TRAITS.
@@ -161,6 +169,9 @@ def trait_questions(
         attitude: 1 or -1 for an attitude sentence for or against the trait, 0 for none.
         place: where that sentence stands.
         planted_in: the model whose planted tendencies and biases the questions carry.
+
+    >>> {one.attitude for one in trait_questions("power", 4, attitude=-1)}
+    {-1}
     """
     asked = _trait(trait, planted_in)
     acts = choose_split(list(product(range(len(asked.positive)), asked.objects)), split)
