@@ -113,7 +113,8 @@ class _Shares:
         self._pairs = np.concatenate(pairs, axis=1) if pairs else None
         self.names = [*columns, *([INTERACTION] if pairs else []), UNEXPLAINED]
         # Degrees of freedom, counted as what is explained is: the gain in rank.
-        terms = self._split(lambda design: np.array([float(np.linalg.matrix_rank(design))]))[0]
+        # (An empty matrix has none; the oldest numpy refuses to say so.)
+        terms = self._split(lambda design: np.array([float(np.linalg.matrix_rank(design)) if self.n else 0.0]))[0]
         self.n_terms = int(terms[:-1].sum()) + 1
         self._freedom = np.append(terms[:-1], -terms[:-1].sum())
         # Whether the values differ, and are more than the terms.

@@ -159,7 +159,7 @@ def trait_questions(
     place: Place = "system",
     planted_in: Sibling = "organism",
 ) -> list[TraitQuestion]:
-    """Questions about a trait, letters and words drawn at random from all four combinations.
+    """Questions about a trait, letters and words in all four combinations equally often.
 
     Args:
         trait: the name of one of TRAITS.
