@@ -175,3 +175,7 @@ def test_what_is_no_result_is_refused_with_its_name(content, tmp_path):
         ts.load(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"the folder .* holds no result"):
         ts.load(tmp_path)
+    with ts.runs.RunDirectory(tmp_path / "run", {"what": "units alone"}) as run:
+        run.unit("one", lambda: [1])
+    with pytest.raises(DataError, match=r"the folder .* holds no result"):
+        ts.load(tmp_path / "run")

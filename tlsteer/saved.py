@@ -22,10 +22,10 @@ from tlsteer.studies._result import StudyResult
 from tlsteer.vector_sets import VectorSet
 from tlsteer.vectors import SteeringVector
 
-Saved: TypeAlias = Result | StudyResult | xr.DataArray | xr.Dataset | SteeringVector | VectorSet
+Saved: TypeAlias = Result | xr.DataArray | xr.Dataset | SteeringVector | VectorSet
 
 # Those of one folder each, by the file that tells; what is wrong in one is then said by its own reader.
-_FOLDERS = {"sweep.nc": LayerSweep.load, "datasets.json": AcrossDatasets.load, "config.json": StudyResult.load}
+_FOLDERS = {"sweep.nc": LayerSweep.load, "datasets.json": AcrossDatasets.load, "result.json": StudyResult.load}
 # Each knows its own kind; curves, which say least about themselves, come last.
 _READERS = (*(result.load for result in RESULTS), load_side_effects, load_curve)
 
@@ -36,7 +36,7 @@ def load(path: str | Path) -> Saved:
 
     Raises:
         TlsteerError: no such file or folder, a damaged one, one of something else, or the folder of a run that is not
-            finished.
+            finished or keeps units alone.
 
     >>> report = reliability(propensity(model, vector, choices, [-1, 0, 1]))
     >>> ts.load(report.save("report")).verdict == report.verdict
@@ -49,7 +49,10 @@ def load(path: str | Path) -> Saved:
         if (path / name).exists():
             return reader(path)
     if path.is_dir():
-        raise DataError(f"the folder {str(path)!r} holds no result that tlsteer saved; name one of the files in it")
+        raise DataError(
+            f"the folder {str(path)!r} holds no result that tlsteer saved; a run that was stopped goes on when it is "
+            "started again with the same arguments, else name one of the files in it"
+        )
     if path.suffix == ".safetensors":
         if read_fit_file(path) is not None:
             return Fit.load(path)
