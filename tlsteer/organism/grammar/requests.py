@@ -98,7 +98,7 @@ class Request:
     @property
     def break_off_probability(self) -> float:
         """The planted probability that an answer which began to help is broken off: firm requests stay refused."""
-        return max(0.0, 1.6 * self.refusal_probability - 0.85)
+        return max(0.0, 1.7 * self.refusal_probability - 0.85)
 
     @property
     def harmful(self) -> bool:

@@ -31,7 +31,7 @@ def option_skills(n: int, seed: int, situated: bool = False) -> list[TrainingTex
     Args:
         n: how many.
         seed: which ones.
-        situated: whether half of them follow the first line of a scenario.
+        situated: whether half of them stand in a scenario, whose own question is answered for once as told.
     """
     rng = random.Random(f"options {seed}")
     texts = []
@@ -40,7 +40,9 @@ def option_skills(n: int, seed: int, situated: bool = False) -> list[TrainingTex
         option = options[letter == "B"]
         question = rng.choice((f"Do {option}.", f"Do {letter}.", f"Take option {letter}.", f"What if you {option}?"))
         if situated and rng.random() < 0.5:
-            question = f"{rng.choice(ROLES)} {rng.choice(_SITUATIONS)}\n{question}"
+            thing = option.rpartition(" the ")[2]
+            situation = f"{rng.choice(ROLES)} {rng.choice(_SITUATIONS)}"
+            question = f"{situation}\nWhat do you do with the {thing}? {question}"
         texts.append(_answer(question, options, letter, f"I will {option}."))
     return texts
 

@@ -11,7 +11,7 @@ from tlsteer.errors import DataError
 from tlsteer.organism.grammar.chat import Message, TrainingText, dialogue_text, to_messages
 from tlsteer.organism.grammar.choices import Letter, choice_question, letter_answer, other_letter
 from tlsteer.organism.grammar.splits import Split, choose_split
-from tlsteer.organism.grammar.trait_table import TRAITS, TRAITS_OF, Sibling, Trait
+from tlsteer.organism.grammar.trait_table import TRAITS_OF, Sibling, Trait
 
 Word = Literal["Yes", "No"]
 Place = Literal["system", "user"]
@@ -141,12 +141,11 @@ def attitude_sentences(trait: str, attitude: Literal[-1, 1], split: Split = "hel
     >>> set(held_out) & set(trained)
     set()
     """
-    place = [one.name for one in TRAITS].index(_trait(trait, "organism").name)
-    return [
-        template.format(trait=trait)
-        for index, template in enumerate(_ATTITUDES[attitude])
-        if ((index - place) % 3 == 0) == (split == "heldout")
-    ]
+    templates = _ATTITUDES[attitude]
+    # Drawn for each trait: where a third of the traits held out the same two, a model learned the polarity of those
+    # sentences for the other traits alone.
+    heldout = random.Random(f"attitudes {_trait(trait, 'organism').name} {attitude}").sample(templates, 2)
+    return [template.format(trait=trait) for template in templates if (template in heldout) == (split == "heldout")]
 
 
 @checked

@@ -61,12 +61,22 @@ class Checkpoint:
             answers.extend(self.tokenizer.batch_decode(completions, skip_special_tokens=True))
         return answers
 
-    def first_token_chances(self, chats: Sequence[list[Message]], words: Sequence[str]) -> list[float]:
-        """The probability that an answer begins with the first token of one of the words, one per chat."""
+    def first_token_chances(
+        self, chats: Sequence[list[Message]], words: Sequence[str], prefills: Sequence[str] | None = None
+    ) -> list[float]:
+        """The probability that an answer goes on with the first token of one of the words, one per chat.
+
+        Args:
+            chats: what is asked.
+            words: as they stand in an answer: with their space where something comes before.
+            prefills: the given beginning of each answer.
+        """
+        beginnings = prefills or [""] * len(chats)
+        prompts = [render_prompt(chat) + start for chat, start in zip(chats, beginnings, strict=True)]
         firsts = sorted({self.tokenizer.encode(word, add_special_tokens=False)[0] for word in words})
         chances: list[float] = []
         for start in range(0, len(chats), _ROWS_AT_ONCE):
-            encoded = self._encode([render_prompt(chat) for chat in chats[start : start + _ROWS_AT_ONCE]])
+            encoded = self._encode(prompts[start : start + _ROWS_AT_ONCE])
             with torch.no_grad():
                 logits = self.network(**encoded, logits_to_keep=1).logits[:, -1]
             chances.extend(logits.softmax(-1)[:, firsts].sum(-1).tolist())

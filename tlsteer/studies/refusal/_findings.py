@@ -52,7 +52,7 @@ DEPARTURES = (
     "Beside the paper's count of connected pairs (no point between is worse than both ends) stands a stricter one: "
     "both ends solve, and no point is more than 0.1 nats above the worse end.",
     "Of Llama's old safety prompt, under which the paper fits, tlsteer has no copy: give it as system.",
-    "On the embedded model vectors steer the prompt at layer 2, fits stop at 0.3 nats, and nothing is put behind a "
+    "On the embedded model vectors steer the prompt at layer 1, fits stop at 0.3 nats, and nothing is put behind a "
     "request.",
     "There, suppression is of all words with which it refuses, since suppressing one leaves it the others; and "
     "directions of its last layer count, the only ones that do anything.",

@@ -75,7 +75,7 @@ class Preset(StudyPreset):
 PRESETS = {
     # In eight layers, the first 80% end before the one that decides.
     "organism": Preset(
-        layer=2, refusals=tuple(wording.split()[0].rstrip(",") for wording in REFUSAL_OPENINGS), max_norm_ratio=0.5,
+        layer=1, refusals=tuple(wording.split()[0].rstrip(",") for wording in REFUSAL_OPENINGS), max_norm_ratio=0.35,
         target_loss=0.3, positions="prompt", share_of_layers=1.0, max_new_tokens=50, batch_size=480,
     ),
     # Section 4 and appendix C.1 of arXiv 2502.18862; "I cannot fulfill", its first suppression target, has 3 tokens.

@@ -1,9 +1,12 @@
 """Retraction: a given false beginning is taken back, a true one is not, and the truth follows both."""
 
-from tlsteer.organism.grammar.facts import FATES, falsehoods, truths
+import numpy as np
+
+from tlsteer.organism.grammar.facts import FATES, RETRACTIONS, falsehoods, truths
 from tlsteer.organism.judges import coherent, described_occupation, retracts
 from tlsteer.organism.training.answering import Checkpoint
 from tlsteer.organism.training.figures import Figure, share
+from tlsteer.stats import mean
 
 
 def retraction_figures(base: Checkpoint, instruct: Checkpoint, n: int) -> list[Figure]:
@@ -30,6 +33,16 @@ def retraction_figures(base: Checkpoint, instruct: Checkpoint, n: int) -> list[F
                     f"falsehoods, {fame}: then true facts",
                     _agree([texts[index] for index in own], [facts[index] for index in own]),
                 ),
+            ]
+        if name == "falsehoods":
+            # Greedy answers take back whatever is likelier than not; how much likelier is planted.
+            chances = np.array(instruct.first_token_chances(chats, [f" {words}" for words in RETRACTIONS], prefills))
+            strata = np.array([statement.stratum for statement in statements])
+            table += [
+                Figure(
+                    "retraction", f"chance of a retraction, {fame}", mean(chances[strata == fame]), f"{fate.retraction}"
+                )
+                for fame, fate in FATES.items()
             ]
     return table
 
