@@ -60,29 +60,39 @@ def test_every_rate_stands_on_its_inputs(studies):
 
 
 @pytest.mark.slow
-def test_it_prints_tables_and_writes_files_and_repeats_itself(tmp_path, monkeypatch, capsys):
+def test_it_shows_tables_and_writes_files_and_repeats_itself(tmp_path, monkeypatch, capsys):
     runs = []
     for name in ("first", "second"):
         Path(tmp_path, name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        run_demo(Path("out"), seed=3, n_inputs=6)
+        text, values = run_demo(Path("out"), seed=3, n_inputs=6)
         vectors = [ts.SteeringVector.load(f"out/{study}.safetensors") for study in ("refusal", "falsehood")]
         files = [Path("out", file).read_bytes() for file in FILES]
-        runs.append([capsys.readouterr().out, files, [vector.tensor.tolist() for vector in vectors]])
+        runs.append([text, files, [vector.tensor.tolist() for vector in vectors]])
     assert runs[0] == runs[1]
+    assert capsys.readouterr().out == ""  # what is shown is the command's to print
     words = " ".join(runs[0][0].split())
     for shown in (RETRACTS, HELPS, "demo.png", "tlsteer generate", *CONDITIONS):
         assert shown in words
     assert Path("out/demo.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads(Path("out/rates.json").read_text())
+    assert json.loads(json.dumps(values)) == numbers | {"files": values["files"]}
+    assert all(Path(file).exists() for file in values["files"])
     assert [numbers[study]["vector"]["norm"] for study in ("refusal", "falsehood")] == [v.norm for v in vectors]
 
 
-def test_the_command_runs_it(monkeypatch):
+def test_the_command_runs_it_and_prints_words_or_json(monkeypatch, capsys):
     runs = []
-    monkeypatch.setattr("tlsteer.demo.run_demo", lambda *arguments: runs.append(arguments))
-    for arguments in (["demo"], ["demo", "--output", "here", "--seed", "5"]):
+
+    def run(*arguments, progress):
+        runs.append((*arguments, progress))
+        return "in words", {"rate": 0.5}
+
+    monkeypatch.setattr("tlsteer.demo.run_demo", run)
+    for arguments in (["demo"], ["demo", "--output", "here", "--seed", "5", "--quiet", "--json"]):
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 0
-    assert runs == [(Path("demo-output"), 0), (Path("here"), 5)]
+    assert runs == [(Path("demo-output"), 0, True), (Path("here"), 5, False)]
+    words, _, as_json = capsys.readouterr().out.partition("\n")
+    assert (words, json.loads(as_json)) == ("in words", {"rate": 0.5})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -149,6 +150,7 @@ def read_vector_set_file(path: str | Path) -> list[VectorFile]:
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """The metadata and the tensors of a whole file of tlsteer's."""
     try:
+        os.fsencode(path)  # of a name that no file can have, safetensors before 0.8 would panic, past all `except`
         with safe_open(str(path), framework="np") as file:
             metadata = _metadata(file.metadata())
             names = sorted(file.keys())

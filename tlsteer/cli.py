@@ -29,9 +29,8 @@ from tlsteer.commands.view import view
 from tlsteer.errors import TlsteerError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.command()(demo)
 app.command(context_settings={"ignore_unknown_options": True})(serve)  # what it does not know are vLLM's
-for _command in (ui, fit, generate, sweep, reliability, study, report, view, compare_runs, export, info):
+for _command in (demo, ui, fit, generate, sweep, reliability, study, report, view, compare_runs, export, info):
     # The settings of a study are options that only the study knows.
     app.command(context_settings={"ignore_unknown_options": _command is study})(told(_command))
 app.command("import")(told(import_))

@@ -53,15 +53,20 @@ def load(path: str | Path) -> Saved:
             f"the folder {str(path)!r} holds no result that tlsteer saved; a run that was stopped goes on when it is "
             "started again with the same arguments, else name one of the files in it"
         )
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _holds_tensors(path):
         if read_fit_file(path) is not None:
             return Fit.load(path)
         several = VectorSet.load(path)
         return several.only if len(several) == 1 else several
-    read_file(path)
     for reader in _READERS:
         try:
             return reader(path)
         except TlsteerError:
             continue
     raise DataError(f"{str(path)!r} holds no result that tlsteer saved, or a damaged one")
+
+
+def _holds_tensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: with the length of a header, and the header in JSON."""
+    content = read_file(path)
+    return content[8:9] == b"{" and 8 + int.from_bytes(content[:8], "little") <= len(content)

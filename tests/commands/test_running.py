@@ -12,6 +12,7 @@ from tlsteer.cli import app
 from tlsteer.commands._running import Said, told
 
 COMMANDS = [
+    "demo",
     "ui",
     "fit",
     "generate",

@@ -123,13 +123,13 @@ class RoomCalls(Calls):
         natural = ts.analyse.surprisal(
             self.model, {"a": self.texts[:2]}, {"c": self.texts[:2]}, n_samples=2, n_draws=2, **QUIET
         )
+        classified = ts.analyse.classify(self.model, vector(), self.texts[:3], self.texts[3:], n_random=5, **QUIET)
         pictures = {
             "plot_agreement": {"found": ts.judges.agreement("substrings", ts.judges.PhraseJudge(["a"]), ["p"], ["a"])},
             "plot_attacks": {"rates": self.attack.rates.assign(requests="r", attack="v")},
             "plot_changes": {"fit": ts.fit.fit_unsupervised(
                 self.model, self.texts[:1], 1, 3, norm=2.0, n_vectors=1, steps=2, **QUIET)},
-            "plot_classifier": {"table": ts.analyse.classify(
-                self.model, vector(), self.texts[:3], self.texts[3:], n_random=5, **QUIET)},
+            "plot_classifier": {"table": classified},
             "plot_cosine_against_effect": {"comparison": self.comparison, "effects": self.effects, "n_labels": 2},
             "plot_cosines": {"comparison": self.comparison},
             "plot_effect_against_side_effect": {"calibration": self.calibration},
@@ -141,6 +141,7 @@ class RoomCalls(Calls):
             "plot_mosaic": {"found": found, "vector": "v", "layer": 1, "multiplier": 1.0},
             "plot_norms": {"comparison": self.comparison},
             "plot_paths": {"connectivity": paths},
+            "plot_predict_control": {"table": classified, "control": "auc_low"},
             "plot_propensity": {"report": self.report},
             "plot_rate_by_layer": {"found": found, "measure": "verbalized", "multiplier": 1.0},
             "plot_rates": {"rates": self.attack.rates},

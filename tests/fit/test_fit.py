@@ -64,6 +64,7 @@ def test_a_fit_comes_back_whole_without_its_class_and_from_a_run(fits, name, tmp
     fit.save(tmp_path / "fit.safetensors")
     assert same(ts.load(tmp_path / "fit.safetensors"), fit)
     assert repr(ts.load(tmp_path / "fit.safetensors")) == repr(fit)
+    assert same(ts.load(fit.save(tmp_path / "without_ending")), fit)
     keep(fit, tmp_path / "kept")
     assert same(load_kept(find_kept(tmp_path / "kept")), fit)
 

@@ -348,6 +348,7 @@ PICTURES: dict[str, Callable[..., Any]] = {
     "plot_surprisal": lambda **look: plot.plot_surprisal(surprisals(), **look),
     "plot_readout": lambda **look: plot.plot_readout(readout(), **look),
     "plot_classifier": lambda **look: plot.plot_classifier(classified(), **look),
+    "plot_predict_control": lambda **look: plot.plot_predict_control(classified(), **look),
     "plot_trace": lambda **look: plot.plot_trace(traced(), **look),
     "plot_trace_map": lambda **look: plot.plot_trace_map(traced(), **look),
     "plot_written": lambda **look: plot.plot_written(traced(), **look),

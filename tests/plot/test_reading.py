@@ -1,19 +1,16 @@
 """Pictures show the numbers they were given, whatever the tokens."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
 
 from tests.small_models import WIDTH, loaded
 from tlsteer import SteeringVector
-from tlsteer.analyse._reading.classify import classify, predict_control
 from tlsteer.analyse._reading.readout import read_out
 from tlsteer.analyse._reading.token_effects import token_effects
 from tlsteer.analyse._reading.tracing import trace
 from tlsteer.plot._reading import (
-    plot_classifier,
     plot_readout,
     plot_token_effects,
     plot_trace,
@@ -55,20 +52,6 @@ def test_the_most_promoted_token_is_on_top_and_the_most_suppressed_one_at_the_bo
     shown = dict(zip(ax.get_yticks(), texts(ax.get_yticklabels()), strict=True))
     assert shown[0] == literal(logits["token"].iloc[0])
     assert shown[-7] == literal(logits[logits["side"] == "suppressed"]["token"].iloc[0])
-
-
-def test_auc_has_its_band_and_steerability_stands_above_it():
-    table = classify(loaded("gpt2"), {"a": VECTOR, "b": -VECTOR}, ["Hello", "world"], ["What", "test"], progress=False)
-    steered = pd.DataFrame({"layer": [0, 1, 2, 3], "steerability": [0.1, 0.4, 0.2, 0.0]})
-    ax = plot_classifier(predict_control(table, steered))
-    auc, above = ax, ax.figure.axes[1]
-    lines = {line.get_label(): line.get_ydata() for line in auc.lines}
-    for name in "ab":
-        np.testing.assert_allclose(lines[name], table[table["vector"] == name]["auc"])
-    ax.figure.canvas.draw()
-    assert above.get_window_extent().y0 > auc.get_window_extent().y1
-    assert any(np.array_equal(line.get_ydata(), steered["steerability"]) for line in above.lines)
-    assert len(plot_classifier(table).figure.axes) == 1
 
 
 def test_a_trace_is_shown_as_its_mean_over_prompts(traced):

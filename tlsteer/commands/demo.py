@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tlsteer.commands._options import Seed
+from tlsteer.commands._running import Said, kept_nowhere, shows_bars
 
 
 def demo(
@@ -15,7 +16,7 @@ def demo(
         "demo-output"
     ),
     seed: Seed = 0,
-) -> None:
+) -> Said:
     """Steer the embedded model with vectors from one example each, and show what changed.
 
     \b
@@ -24,4 +25,5 @@ def demo(
     """
     from tlsteer.demo import run_demo
 
-    run_demo(output, seed)
+    with kept_nowhere(output):
+        return Said(*run_demo(output, seed, progress=shows_bars()))

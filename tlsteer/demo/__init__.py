@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,25 +12,23 @@ from rich.console import Console
 from tlsteer._storage import writable_folder
 from tlsteer.demo import falsehood, refusal
 from tlsteer.demo.experiment import Study, run_study
-from tlsteer.demo.files import write_studies
-from tlsteer.demo.show import show_files, show_study
+from tlsteer.demo.files import numbers, write_studies
+from tlsteer.demo.show import shown
 from tlsteer.models import load_model
 
 __all__ = ["run_demo", "run_studies"]
 
 
-def run_demo(output: Path, seed: int = 0, n_inputs: int = 100) -> None:
-    """Runs both experiments, prints them and writes their files into a folder."""
+def run_demo(output: Path, seed: int = 0, n_inputs: int = 100, progress: bool = True) -> tuple[str, dict[str, Any]]:
+    """Runs both experiments and writes their files into a folder; gives what it shows, in words and as JSON values."""
     writable_folder(output)
     # The model is too small for more, and the number of cores should not change the last digits.
     torch.set_num_threads(1)
-    # Where nobody watches, lines need not fit a window.
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
-    with console.status("Fitting vectors and generating texts (about a minute) ..."):
+    waiting = Console(stderr=True).status("Fitting vectors and generating texts (about a minute) ...")
+    with waiting if progress else nullcontext():
         studies = run_studies(seed, n_inputs)
-    for study in studies:
-        show_study(console, study)
-    show_files(console, write_studies(output, studies), studies[0])
+    files = write_studies(output, studies)
+    return shown(studies, files), numbers(studies) | {"files": {str(path): what for path, what in files.items()}}
 
 
 def run_studies(seed: int = 0, n_inputs: int = 100, n_cases: int = 7) -> list[Study]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -19,10 +20,11 @@ from tlsteer.plot import plot_rates, plot_rates_by_multiplier
 
 def write_studies(folder: Path, studies: Sequence[Study]) -> dict[Path, str]:
     """Writes the files of the demo; gives each path with what it holds."""
+    found = f"{json.dumps(numbers(studies), indent=1)}\n"
     texts = [{"study": study.name} | asdict(text) for study in studies for text in study.texts]
     files = {
         write_atomically(folder / "demo.png", draw(studies)): "picture: the rates above, and over multipliers",
-        write_atomically(folder / "rates.json", _numbers(studies)): "numbers: every rate, and the settings",
+        write_atomically(folder / "rates.json", found.encode()): "numbers: every rate, and the settings",
         write_jsonl(folder / "texts.jsonl", texts): "every text with its verdicts",
     }
     for study in studies:
@@ -42,8 +44,9 @@ def draw(studies: Sequence[Study]) -> bytes:
     return png.getvalue()
 
 
-def _numbers(studies: Sequence[Study]) -> bytes:
-    content = {
+def numbers(studies: Sequence[Study]) -> dict[str, Any]:
+    """Every rate and the settings, by experiment, as JSON values."""
+    return {
         study.name: {
             "example": asdict(study.case),
             "vector": {**study.fit.vector.provenance.settings, "norm": study.fit.vector.norm},
@@ -53,4 +56,3 @@ def _numbers(studies: Sequence[Study]) -> bytes:
         }
         for study in studies
     }
-    return (json.dumps(content, indent=1) + "\n").encode()

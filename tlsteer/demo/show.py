@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +30,18 @@ JUDGED = {
 CONDITIONS = ("unsteered", "steered", "random vector")
 
 
-def show_study(console: Console, study: Study) -> None:
-    """Prints one experiment."""
+def shown(studies: Sequence[Study], files: Mapping[Path, str]) -> str:
+    """Both experiments, as a terminal shows them, and where their files are."""
+    # Where nobody watches, lines need not fit a window.
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
+    with console.capture() as text:
+        for study in studies:
+            _show_study(console, study)
+        _show_files(console, files, studies[0])
+    return text.get().rstrip()
+
+
+def _show_study(console: Console, study: Study) -> None:
     console.print()
     console.rule(TITLES[study.name], align="left")
     console.print(_example(study))
@@ -45,8 +56,7 @@ def show_study(console: Console, study: Study) -> None:
     console.print(_texts(study))
 
 
-def show_files(console: Console, files: Mapping[Path, str], study: Study) -> None:
-    """Prints where everything was written, and what to try next."""
+def _show_files(console: Console, files: Mapping[Path, str], study: Study) -> None:
     console.print()
     table = Table.grid(padding=(0, 2))
     for path, content in files.items():

@@ -7,9 +7,9 @@ from tlsteer.plot._connectivity import plot_paths
 from tlsteer.plot._fits import plot_changes, plot_losses
 from tlsteer.plot._flips import plot_flips
 from tlsteer.plot._generalisation import plot_models, plot_relative_steerability, plot_shift_scatter
+from tlsteer.plot._prediction import plot_classifier, plot_predict_control
 from tlsteer.plot._rates import plot_rates, plot_rates_by_multiplier
 from tlsteer.plot._reading import (
-    plot_classifier,
     plot_readout,
     plot_token_effects,
     plot_trace,
@@ -39,6 +39,7 @@ __all__ = [
     "plot_mosaic",
     "plot_norms",
     "plot_paths",
+    "plot_predict_control",
     "plot_propensity",
     "plot_rate_by_layer",
     "plot_rates",

@@ -1,4 +1,4 @@
-"""What is read from a vector: its tokens, how it classifies, what becomes of it, and which tokens carry its effect."""
+"""What is read from a vector: its tokens, what becomes of it, and which tokens carry its effect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
-from mpl_toolkits.axes_grid1 import make_axes_locatable
 from typing_extensions import Unpack
 
 from tlsteer._token_labels import marked
-from tlsteer.plot._curves import Curve, draw_curves
 from tlsteer.plot._fitting import legend_around, legend_below, ticks_at
 from tlsteer.plot._style import Colour, Look, chance, draws, new_axes, paint, series, tidy
 
@@ -56,55 +54,6 @@ def plot_readout(table: pd.DataFrame, reading: str = "logit", ax: Axes | None = 
     )
     legend_below(ax)
     return tidy(ax)
-
-
-@draws
-def plot_classifier(table: pd.DataFrame, ax: Axes | None = None, **look: Unpack[Look]) -> Axes:
-    """AUC by layer with its interval, over the band of random directions; steerability above it where it is known.
-
-    Args:
-        table: of `classify`, or of `predict_control`.
-        ax: where to draw; steerability gets axes of its own above. New axes by default.
-        look: figsize, title and palette; see `Look`.
-
-    >>> axes = plot_classifier(analyse.classify(model, by_layer, answered, prompts))
-    """
-    steered = "steerability" in table
-    ax = ax or new_axes(6.4, 5.2 if steered else 3.6)
-    panels = [ax]
-    band = table.drop_duplicates("layer").sort_values("layer")
-    ax.fill_between(
-        band["layer"],
-        band["random_low"],
-        band["random_high"],
-        color=paint("pale"),
-        linewidth=0,
-        label="95% of random directions",
-    )
-    ax.axhline(0.5, color=paint("ink"), linewidth=0.8)
-    if steered:
-        above = make_axes_locatable(ax).append_axes("top", size="75%", pad=0.15, sharex=ax)
-        above.axhline(0, color=paint("ink"), linewidth=0.8)
-        counts = " or ".join(map(str, sorted(set(table["n_steered"])))) if "n_steered" in table else ""
-        above.set_ylabel("steerability" + (f"\n(n = {counts})" if counts else ""))
-        above.tick_params(axis="x", labelbottom=False)
-        panels.append(above)
-    curves: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
-    for number, (name, rows) in enumerate(table.groupby("vector", sort=False) if "vector" in table else [("", table)]):
-        rows = rows.sort_values("layer")
-        for panel, quantity in zip(panels, ("auc", "steerability"), strict=False):
-            low, high = (rows.get(f"{quantity}_{end}", rows[quantity]) for end in ("low", "high"))
-            curves[panel].append(Curve(str(name) or "vector", rows["layer"], rows[quantity], low, high, series(number)))
-    for panel, several in curves.items():
-        draw_curves(panel, several)
-    ax.set_ylim(-0.02, 1.02)
-    ax.set_ylabel(f"AUC as a classifier\n(n = {' or '.join(map(str, sorted(set(table['n']))))})")
-    ticks_at(ax, list(table["layer"]))
-    ax.set_xlabel("layer")
-    legend_around(ax)
-    for panel in panels:
-        tidy(panel)
-    return ax
 
 
 @draws
