@@ -127,4 +127,4 @@ def test_answers_that_are_no_numbers_are_an_error_that_names_vector_and_multipli
 def test_a_fit_whose_loss_is_no_number_ends_at_that_step(engine):
     model = small_models.loaded("gpt2")
     with pytest.raises(ts.VectorError, match=r"Site\(1, 'pre'\)"):
-        ts.fit_many(model, [ts.OneShot(EXAMPLE, 1, steps=9, learning_rate=1e38)], engine=engine, progress=False)
+        ts.fit_many(model, [ts.OneShot(EXAMPLE, 1, steps=9, learning_rate=3e38)], engine=engine, progress=False)

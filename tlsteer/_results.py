@@ -39,14 +39,15 @@ class Result:
         raise NotImplementedError
 
     def plot(self, ax: Axes | None = None, **settings: Any) -> Axes:
-        """Draws the result's main picture.
+        """Draws the result's main picture; gives its axes, the first where there are several panels.
 
         Args:
             ax: where to draw; new axes by default.
             settings: of the function of `tlsteer.plot` that draws it.
         """
         name, drawn = self._drawing()
-        return getattr(import_module("tlsteer.plot"), name)(drawn, ax=ax, **{**self._settings(), **settings})
+        axes = getattr(import_module("tlsteer.plot"), name)(drawn, ax=ax, **{**self._settings(), **settings})
+        return axes[0] if isinstance(axes, list) else axes
 
     def _drawing(self) -> tuple[str, Any]:
         """The picture's name and what it is drawn from."""

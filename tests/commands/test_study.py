@@ -143,3 +143,8 @@ def test_a_page_is_written_anew_and_runs_are_compared(tmp_path):
 def test_an_engine_and_workers_are_not_asked_for_together():
     with pytest.raises(WorkerError, match="--engine"):
         run("study", "refusal", "--engine", "vllm", "--workers", "ray", "--n-workers", 2)
+
+
+def test_a_plan_is_of_this_machine_and_takes_no_workers():
+    with pytest.raises(WorkerError, match="on this machine alone"):
+        run("study", "refusal", "--plan", "--workers", "ray", "--n-workers", 2)

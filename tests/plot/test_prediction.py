@@ -44,7 +44,9 @@ def test_every_vector_at_every_layer_is_a_mark_at_its_auc_and_its_control():
     ax = plot_predict_control(table, "requests served")
     marks = [one for one in ax.collections if len(one.get_offsets()) == 2]
     assert np.concatenate([one.get_offsets() for one in marks]).tolist() == [[auc, up] for _, _, auc, up in places]
-    assert [one.get_array().tolist() for one in marks] == [[1, 2], [1, 2]]
+    colours = [one.get_facecolor().tolist() for one in marks]
+    assert colours[0] == colours[1]  # by layer
+    assert colours[0][0] != colours[0][1]
     assert [text.get_text() for text in ax.get_legend().get_texts()][1:] == ["a", "b"]
     with pytest.raises(DataError, match="does not find 'steerability'"):
         plot_predict_control(table)

@@ -11,6 +11,7 @@ from tlsteer.analyse._verbalization.falsehoods import make_falsehoods
 from tlsteer.analyse._verbalization.picked_rows import rows_where
 from tlsteer.analyse._verbalization.surprisal import surprisal
 from tlsteer.analyse._verbalization.verbalization import verbalization_vs_recovery
+from tlsteer.errors import DataError
 from tlsteer.plot._verbalization import plot_mosaic, plot_rate_by_layer, plot_surprisal, plot_verbalization
 
 TABLE = {"actor": [f"Actor {n}" for n in "ABCDEF"], "author": [f"Author {n}" for n in "ABCDEF"]}
@@ -55,6 +56,18 @@ def test_panels_stand_side_by_side_at_the_largest_multiplier_with_one_legend(fou
     assert all("x2" in ax.get_xlabel() for ax in axes)
     assert [ax.get_legend() is not None for ax in axes] == [False, False, True]
     plt.close(axes[0].figure)
+
+
+def test_the_panels_share_the_place_of_one_pair_of_axes(found):
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+    panels = plot_verbalization(found, ax=left)
+    assert figure.axes == [right, *panels]
+    figure.canvas.draw()
+    assert panels[-1].bbox.x1 < right.bbox.x0
+    assert [panel.get_ylabel() != "" for panel in panels] == [True, False, False]
+    with pytest.raises(DataError, match="of a grid"):
+        plot_verbalization(found, ax=figure.add_axes((0, 0, 1, 1)))
+    plt.close(figure)
 
 
 def test_a_mosaics_areas_are_the_shares_of_the_table(found, ax):

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 import torch
 from markupsafe import escape
+from matplotlib.figure import Figure
 
 import tlsteer as ts
+from tests.plot.gallery import verbalization
 from tests.studies.example import example
 from tlsteer._references import BIBTEX
 from tlsteer.errors import DataError
@@ -66,6 +68,14 @@ def test_a_study_shows_its_headline_its_picture_and_its_findings_in_a_notebook(t
     assert "has no picture" in alone._repr_html_()
     with pytest.raises(DataError, match="'small' has no picture"):
         alone.plot()
+
+
+def test_a_study_shows_its_first_picture_whole_where_that_has_several_panels():
+    pictures = [Picture("All", "plot_verbalization", "answers"), Picture("One", "plot_mosaic", "answers")]
+    figure = Figure()
+    drawn = StudyResult("s", "q", [], pictures=pictures, data={"answers": verbalization()}).plot(figure.subplots())
+    assert figure.axes[0].get_title() == drawn.get_title() == "says that it was false"
+    assert len(figure.axes) == 3
 
 
 def test_an_unfinished_run_says_how_to_finish(tmp_path):

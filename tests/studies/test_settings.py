@@ -3,13 +3,14 @@
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from tlsteer.errors import DataError, PositionError
 from tlsteer.positions import Positions, last
 from tlsteer.studies import StudyPreset, find_study
-from tlsteer.studies._settings import preset_from, settings_in
+from tlsteer.studies._settings import preset_from, settings_in, settings_in_force
 
 TOML = """
 layer = 14
@@ -19,6 +20,7 @@ positions = "last:20"
 """
 GIVEN = {"layer": 14, "refusals": ["I cannot", "Sorry"], "max_norm": 30, "positions": "last:20"}
 STUDY = find_study("refusal")
+in_force = partial(settings_in_force, STUDY.presets, STUDY.default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,22 +41,22 @@ def made(**given):
 def test_a_file_holds_the_settings_of_a_model_of_ones_own(kind, tmp_path):
     file = tmp_path / f"mine.{kind}"
     file.write_text(TOML if kind == "toml" else json.dumps(GIVEN))
-    found = STUDY._settings("some/model", str(file), {"n_fits": "4"})
+    found = in_force("some/model", str(file), {"n_fits": "4"})
     assert (found.layer, found.refusals, found.max_norm) == (14, ("I cannot", "Sorry"), 30.0)
     assert (found.positions, found.n_fits, found.steps) == (last(20), 4, 30)
 
 
 def test_a_file_takes_the_place_of_what_a_preset_says(tmp_path):
     (tmp_path / "less.json").write_text(json.dumps({"n_fits": 3}))
-    found = STUDY._settings("google/gemma-2-2b-it", tmp_path / "less.json", {})
-    assert found == STUDY._settings("gemma-2-2b-it", None, {"n_fits": 3})
+    found = in_force("google/gemma-2-2b-it", tmp_path / "less.json", {})
+    assert found == in_force("gemma-2-2b-it", None, {"n_fits": 3})
     assert found.refusals == ("I cannot",)
 
 
 def test_a_model_without_a_preset_borrows_no_words_of_another():
     with pytest.raises(DataError, match=r"no preset for 'some/model'; give preset= .* with refusals.* \(refusals=\)"):
-        STUDY._settings("some/model", None, {"layer": 3})
-    found = STUDY._settings("some/model", None, {"layer": 3, "refusals": "I can't, no"})
+        in_force("some/model", None, {"layer": 3})
+    found = in_force("some/model", None, {"layer": 3, "refusals": "I can't, no"})
     assert found.refusals == ("I can't, no",)
 
 

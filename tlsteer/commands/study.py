@@ -85,6 +85,8 @@ def study(
     }  # fmt: skip
     if engine is not None and workers is not None:
         raise WorkerError("--engine writes all texts in one batch of vLLM, so there is nothing for --workers; give one")
+    if plan and (workers is not None or n_workers is not None):
+        raise WorkerError("--plan says how long the work takes on this machine alone; leave out --workers, --n-workers")
     try:
         if plan:
             planned = str(found.plan(model, **asked))

@@ -143,6 +143,11 @@ def executing(executor: Executor) -> Iterator[None]:
         _executor.reset(token)
 
 
+def runs_here() -> bool:
+    """Whether requests are run in this process."""
+    return type(_executor.get()) is Local
+
+
 class Unfinished:
     """States of units that take long, kept so that a unit that was cut short can be resumed.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 from typing_extensions import Unpack
@@ -83,19 +85,17 @@ def plot_predict_control(
     low, high = table["random_low"].min(), table["random_high"].max()
     ax.axvspan(low, high, color=paint("pale"), alpha=0.5, linewidth=0, label="95% of random directions, all layers")
     ax.axvline(0.5, color=paint("ink"), linewidth=0.8)
-    layers = table["layer"].min(), table["layer"].max()
+    layers = ScalarMappable(Normalize(table["layer"].min(), table["layer"].max()), "viridis")
     for number, (name, rows) in enumerate(table.groupby("vector", sort=False) if "vector" in table else [("", table)]):
         for place, end in (("auc", "xerr"), (control, "yerr")):
             if f"{place}_low" in rows:
                 errors = np.clip([rows[place] - rows[f"{place}_low"], rows[f"{place}_high"] - rows[place]], 0, None)
                 bars = {end: errors, "ecolor": paint("grey"), "elinewidth": 0.6}
                 ax.errorbar(rows["auc"], rows[control], fmt="none", zorder=1, **bars)
-        dots = ax.scatter(
-            rows["auc"], rows[control], s=28, c=rows["layer"], cmap="viridis", vmin=layers[0], vmax=layers[1],
-            marker=MARKS[number % len(MARKS)], zorder=2,
-        )  # fmt: skip
-        ax.scatter([], [], marker=MARKS[number % len(MARKS)], color=paint("grey"), label=str(name) or "vector")
-    ax.figure.colorbar(dots, ax=ax, label="layer", ticks=MaxNLocator(integer=True))
+        mark = MARKS[number % len(MARKS)]
+        ax.scatter(rows["auc"], rows[control], s=28, c=layers.to_rgba(rows["layer"]), marker=mark, zorder=2)
+        ax.scatter([], [], marker=mark, color=paint("grey"), label=str(name) or "vector")
+    ax.figure.colorbar(layers, ax=ax, label="layer", ticks=MaxNLocator(integer=True))
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel(f"AUC as a classifier (n = {_counts(table['n'])})")
     ax.set_ylabel(control + (f"\n(n = {_counts(table['n_steered'])})" if "n_steered" in table else ""))

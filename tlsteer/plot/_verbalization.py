@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from tlsteer.analyse._verbalization.picked_rows import rows_where
 from tlsteer.analyse._verbalization.surprisal import Surprisal
 from tlsteer.analyse._verbalization.verbalization_result import Kind, Verbalization
+from tlsteer.errors import DataError
 from tlsteer.plot._fitting import fit_cells, fit_text, legend_around, ticks_at
 from tlsteer.plot._style import Look, chance, draws, new_axes, new_figure, on, paint, series, tidy
 
@@ -33,6 +34,7 @@ def plot_verbalization(
     measures: Sequence[str] = ("verbalized", "recovered", "fiction"),
     multiplier: float | None = None,
     axes: Sequence[Axes] | None = None,
+    ax: Axes | None = None,
     **look: Unpack[Look],
 ) -> list[Axes]:
     """Verbalization, recovery and fiction over layers, one panel each (see `plot_rate_by_layer`).
@@ -42,23 +44,26 @@ def plot_verbalization(
         measures: one panel each.
         multiplier: of the vectors; the largest that was run by default.
         axes: where to draw, one for each measure; new ones by default.
+        ax: or one, of a grid such as `plt.subplots` makes, whose place is divided between the panels.
         look: figsize, title and palette; see `Look`.
 
     >>> found = verbalization_vs_recovery(model, {"caa": by_layer}, organism.falsehoods(4), max_new_tokens=16)
     >>> several = plot_verbalization(found)
     """
-    if axes is None:
+    if ax is not None:
+        axes = _divided(ax, len(measures))
+    elif axes is None:
         size = (3.3 * len(measures) + 2.2, 3.6)
         figure = new_figure(*size)
         beside = figure.get_figwidth() > 1.9 * len(measures)
         grid = figure.subplots(*((1, len(measures)) if beside else (len(measures), 1)), sharey=True, squeeze=False)
         axes = list(grid.ravel())
-    for ax, measure in zip(axes, measures, strict=True):
-        _draw_rates(found, measure, multiplier, ax)
-        if ax is not axes[0]:
-            ax.set_ylabel("")
-        if (place := ax.get_subplotspec()) is not None and not place.is_last_row():
-            ax.set_xlabel("")
+    for panel, measure in zip(axes, measures, strict=True):
+        _draw_rates(found, measure, multiplier, panel)
+        if panel is not axes[0]:
+            panel.set_ylabel("")
+        if (place := panel.get_subplotspec()) is not None and not place.is_last_row():
+            panel.set_xlabel("")
     legend_around(axes[-1])
     return list(axes)
 
@@ -176,6 +181,15 @@ def plot_surprisal(found: Surprisal, ax: Axes | None = None, **look: Unpack[Look
     ax.set_xlabel(f"surprisal under {found.model} (nats per token, 95% interval)")
     legend_around(ax)
     return tidy(ax)
+
+
+def _divided(ax: Axes, n: int) -> list[Axes]:
+    """Axes beside each other in the place of one."""
+    place = ax.get_subplotspec()
+    if place is None:
+        raise DataError("ax is divided, so it has to be of a grid, as of plt.subplots; or give axes=, one per measure")
+    ax.remove()
+    return list(place.subgridspec(1, n).subplots(sharey=True, squeeze=False).ravel())
 
 
 def _draw_rates(found: Verbalization, measure: str, multiplier: float | None, ax: Axes) -> None:

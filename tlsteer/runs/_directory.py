@@ -75,6 +75,11 @@ class RunDirectory:
         if self._temporary is not None:
             self._temporary.cleanup()
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether it keeps what an earlier call, or this one, has done."""
+        return (self.path / _UNITS).exists()
+
     def unit(self, name: str, compute: Callable[[], Any]) -> Any:
         """The value of one unit of work, computed now or kept from an earlier call.
 

@@ -22,6 +22,7 @@ from tlsteer._model_type import Model
 from tlsteer._surface import Surface
 from tlsteer.errors import DataError, ModelError
 from tlsteer.judges._later import empty_memory, later_models
+from tlsteer.measure._seam import runs_here
 from tlsteer.models import load_model
 from tlsteer.organism import MODELS
 from tlsteer.runs import RunDirectory, about_model
@@ -30,10 +31,9 @@ from tlsteer.studies._asked import Asked, D, M, P
 from tlsteer.studies._cautions import cautions
 from tlsteer.studies._command import command_of
 from tlsteer.studies._plan import Phases, Plan, PlannedWork, probed
-from tlsteer.studies._preset import StudyPreset
 from tlsteer.studies._result import StudyResult
 from tlsteer.studies._room import Room
-from tlsteer.studies._settings import check_complete, is_settings_file, plain, preset_from, settings_in
+from tlsteer.studies._settings import plain, preset_of, settings_in_force
 
 
 @dataclass
@@ -215,9 +215,12 @@ class Study(Generic[P, D, M]):
                 writing.callback(writer.close)
                 writing.enter_context(writer.writing())
             work = self.work(asked.preset, asked.data)
+            unlike = {"what an earlier call did is kept": folder.is_resumed, "workers do the work": not runs_here(),
+                      f"{engine} writes the texts": writer is not None}  # fmt: skip
+            why = next((one for one, holds in unlike.items() if holds), "")
             bench = Bench(
                 self, folder, loaded, seed=seed, progress=progress, device=device, **vars(asked), writing=writing,
-                phases=Phases.of(work, loaded, asked.preset.batch_size) if progress else Phases(work),
+                phases=Phases.of(work, loaded, asked.preset.batch_size, why) if progress else Phases(work),
             )  # fmt: skip
             del loaded, writer  # so that a second model can take its place
             result = self.report(bench, self.measure(bench))
@@ -258,7 +261,7 @@ class Study(Generic[P, D, M]):
                 raise DataError(f"the study {self.name!r} writes no texts, so no engine can do so: leave out {engine=}")
             check_engine(engine)
         changed = {one: value for one, value in (changes | {"other": other}).items() if value is not None}
-        chosen = self._settings("organism" if embedded else name, preset, changed)
+        chosen = settings_in_force(self.presets, self.default, "organism" if embedded else name, preset, changed)
         if chosen.other == name:
             chosen = replace(chosen, other=None)  # a model says nothing next to itself
         if data is None and not embedded:
@@ -278,26 +281,12 @@ class Study(Generic[P, D, M]):
 
     def preset_of(self, model: str) -> P | None:
         """The settings for a model of this name, a Hugging Face id or a path: its last part counts."""
-        return self.presets.get(Path(model).name.lower().removesuffix("-hf"), self.default)
+        return preset_of(self.presets, self.default, model)
 
     @property
     def kind(self) -> type[P]:
         """The class of its settings."""
         return type(next(iter(self.presets.values())))
-
-    def _settings(self, model: str, preset: str | Path | P | None, changed: Mapping[str, Any]) -> P:
-        """The settings in force: those of the preset, with what a file and the call put in their place."""
-        if isinstance(preset, StudyPreset):
-            return preset_from(type(preset), preset, changed)
-        base, given, asked = self.preset_of(model), dict(changed), f"preset for {model!r}"
-        if preset is not None and is_settings_file(preset):
-            given = settings_in(preset) | given
-        elif preset is not None:
-            base, asked = self.presets.get(str(preset).lower()), f"preset {str(preset)!r}"
-            given = given if base else {}
-        if base is None:
-            check_complete(self.kind, given, asked, self.presets)
-        return preset_from(self.kind, base, given)
 
 
 def _loaded(model: str | Path | Model, device: str | None, dtype: str | None) -> Model:

@@ -125,10 +125,21 @@ class Phases:
         self._work, self._speed = {one.what: one for one in work}, speed
 
     @classmethod
-    def of(cls, work: Sequence[PlannedWork], model: Model, batch_size: int) -> Phases:
-        """Those of a run that somebody looks on, after a glance at how fast the model is."""
-        nothing = Speed(math.nan, math.nan, batch_size)
-        return cls(work, probed(model, batch_size, _GLANCE) if any(one.size for one in work) else nothing)
+    def of(cls, work: Sequence[PlannedWork], model: Model, batch_size: int, unlike: str = "") -> Phases:
+        """Those of a run that somebody looks on, after a glance at how fast the model is.
+
+        Args:
+            work: see `Phases`.
+            model: that is probed.
+            batch_size: of its texts.
+            unlike: why such a glance would say nothing of the run, which is then told in its place.
+        """
+        speed = Speed(math.nan, math.nan, batch_size)
+        if unlike:
+            tqdm.write(f"How long this takes is not estimated: {unlike}.", file=sys.stderr)
+        elif any(one.size for one in work):
+            speed = probed(model, batch_size, _GLANCE)
+        return cls(work, speed)
 
     def begin(self, what: str) -> None:
         """Says which part of all begins, and how long what is left lasts at most: "2 of 3: writing texts: ..."

@@ -15,9 +15,45 @@ from tlsteer.errors import DataError
 from tlsteer.judges import Judge
 from tlsteer.positions import Positions, positions_from
 from tlsteer.runs import about_model
+from tlsteer.studies._preset import StudyPreset
 
 P = TypeVar("P")
+S = TypeVar("S", bound=StudyPreset)
 _WORDS = {"true": True, "false": False}
+
+
+def preset_of(presets: Mapping[str, S], default: S | None, model: str) -> S | None:
+    """The settings for a model of this name, a Hugging Face id or a path: its last part counts."""
+    return presets.get(Path(model).name.lower().removesuffix("-hf"), default)
+
+
+def settings_in_force(
+    presets: Mapping[str, S], default: S | None, model: str, preset: str | Path | S | None, changed: Mapping[str, Any]
+) -> S:
+    """Those of a preset, with what a file and the call put in their place.
+
+    Args:
+        presets: by the names of models.
+        default: for a model without one.
+        model: the name of that which is studied.
+        preset: settings, the name of some, or a file of some, in the place of the model's own.
+        changed: the settings that the call changes.
+
+    Raises:
+        DataError: there are none, or one of them is no setting.
+    """
+    if isinstance(preset, StudyPreset):
+        return preset_from(type(preset), preset, changed)
+    kind = type(next(iter(presets.values())))
+    base, given, asked = preset_of(presets, default, model), dict(changed), f"preset for {model!r}"
+    if preset is not None and is_settings_file(preset):
+        given = settings_in(preset) | given
+    elif preset is not None:
+        base, asked = presets.get(str(preset).lower()), f"preset {str(preset)!r}"
+        given = given if base else {}
+    if base is None:
+        check_complete(kind, given, asked, presets)
+    return preset_from(kind, base, given)
 
 
 def is_settings_file(name: str | Path) -> bool:
