@@ -93,7 +93,7 @@ def plot_predict_control(
                 bars = {end: errors, "ecolor": paint("grey"), "elinewidth": 0.6}
                 ax.errorbar(rows["auc"], rows[control], fmt="none", zorder=1, **bars)
         mark = MARKS[number % len(MARKS)]
-        ax.scatter(rows["auc"], rows[control], s=28, c=layers.to_rgba(rows["layer"]), marker=mark, zorder=2)
+        ax.scatter(rows["auc"], rows[control], s=28, c=layers.to_rgba(rows["layer"].to_numpy()), marker=mark, zorder=2)
         ax.scatter([], [], marker=mark, color=paint("grey"), label=str(name) or "vector")
     ax.figure.colorbar(layers, ax=ax, label="layer", ticks=MaxNLocator(integer=True))
     ax.set_xlim(-0.02, 1.02)
