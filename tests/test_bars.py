@@ -14,7 +14,8 @@ def remaining(bar, after):
 
 
 def test_the_time_left_goes_by_what_units_cost():
-    bar = UnitBar({4: 6.0, 5: 3.0, 6: 1.0}, total=5, initial=2, file=io.StringIO())
+    costs = {4: 6.0, 5: 3.0, 6: 1.0}
+    bar = UnitBar(costs.__getitem__, costs, total=5, initial=2, file=io.StringIO())
     bar.did(4)
     assert remaining(bar, 60) == pytest.approx(40)
     bar.did(5)
@@ -26,7 +27,7 @@ def test_the_time_left_goes_by_what_units_cost():
 
 def test_a_bar_with_nothing_done_or_nothing_left_is_shown_all_the_same():
     out = io.StringIO()
-    with UnitBar({0: 1.0}, total=1, desc="answers", file=out) as bar:
+    with UnitBar(lambda _: 1.0, [0], total=1, desc="answers", file=out) as bar:
         bar.refresh()
         bar.did(0)
     assert "answers: 100%" in out.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -12,17 +12,18 @@ class UnitBar(tqdm):
     """Units that are done. The most expensive often come first, so those that are left will be faster.
 
     Args:
-        costs: what each unit that is to be run is expected to cost, by its number.
+        cost: what a unit is expected to cost, by its number.
+        units: those that are to be run.
         how: see tqdm.
     """
 
-    def __init__(self, costs: Mapping[int, float], **how: Any) -> None:
-        self._costs, self._all, self._spent = costs, sum(costs.values()), 0.0
+    def __init__(self, cost: Callable[[int], float], units: Iterable[int], **how: Any) -> None:
+        self._cost, self._all, self._spent = cost, sum(map(cost, units)), 0.0
         super().__init__(unit="unit", **how)
 
     def did(self, unit: int) -> None:
         """One more is done."""
-        self._spent += self._costs.get(unit, 0.0)
+        self._spent += self._cost(unit)
         self.update()
 
     @property

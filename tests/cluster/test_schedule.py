@@ -28,6 +28,12 @@ def test_neighbours_go_out_together_in_ever_smaller_groups():
     assert found[0] == [0, 1, 2, 3, 4, 5]
 
 
+def test_no_group_is_so_large_that_noting_its_units_counts():
+    sizes = [len(group) for group in groups(Schedule(range(20_000), Costs(), 2))]
+    assert sum(sizes) == 20_000
+    assert max(sizes) == sizes[0] == 1000
+
+
 def test_units_that_cost_nothing_beside_what_they_share_go_out_in_one_group():
     assert groups(Schedule(range(24), Costs([0.0] * 24, shared=1.0), 8)) == [list(range(24))]
 

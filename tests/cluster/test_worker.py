@@ -1,5 +1,7 @@
 """A worker says how it failed, halves its batches where memory runs out, and refuses other versions."""
 
+import threading
+
 import pytest
 import torch
 
@@ -57,6 +59,24 @@ def test_batches_are_halved_until_memory_suffices_and_stay_so(tmp_path):
     assert sizes.count("16") == sizes.count("8") == 1
     worker.outcome([0])
     assert len(worker.request.tries(0)) == 4
+
+
+def test_a_worker_whose_stream_is_dropped_ends_its_work():
+    class Lasting(Fake):
+        def run(self, surface, units, unfinished):
+            working.append(threading.current_thread())
+            for unit in units:
+                done.append(unit)
+                yield unit, None
+
+    working, done = [], []
+    worker = Here(Lasting(1000))
+    stream = worker.run([Surface(small_models.loaded("llama"))], [worker.request], range(1000), {})
+    assert next(stream) == (0, None, [])
+    stream.close()
+    working[0].join(60)
+    assert not working[0].is_alive()
+    assert done == [0]
 
 
 def test_memory_that_never_suffices_is_a_failure_not_a_loop():

@@ -1,11 +1,14 @@
 """The seam: units have keys, come back in order, are run once and kept, and do not depend on who runs them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 import tlsteer as ts
 from tests import small_models
+from tests.cluster.fakes import Fake
 from tests.measure.watched import Watched
 from tlsteer._store import Store
 from tlsteer._surface import Surface
@@ -102,6 +105,25 @@ def test_units_with_one_key_are_run_once_and_given_to_each():
     assert watched.units == [("answers", [0, 1])]
     np.testing.assert_array_equal(found[0], found[2])
     assert not np.array_equal(found[0], found[1])
+
+
+def test_little_more_than_its_key_is_held_of_a_unit_that_waits():
+    class Newest(Store):
+        def put(self, key, value):
+            self._memory.clear()
+            super().put(key, value)
+
+    def held(n):
+        tracemalloc.start()
+        try:
+            values = measured(Surface(small_models.loaded("llama")), Fake(n), Newest(None))
+            next(values)
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    held(1)  # what is made once
+    assert (held(1200) - held(200)) / 1000 < 60  # bytes; the key has 32, the unit's number 8
 
 
 def test_what_was_measured_before_an_interruption_is_kept(tmp_path):

@@ -43,7 +43,7 @@ class RayWorkers:
         costs = costs_of(request, surface.n_layers)
         under_way = _UnderWay(self._pool, surface, request, Schedule(units, costs, self._pool.n), unfinished)
         # A bar of steps that a request would show is one of units here, as steps are elsewhere.
-        bar = UnitBar({unit: costs.of(unit) for unit in units}, total=len(units),
+        bar = UnitBar(costs.of, units, total=len(units),
                       desc=f"{request.what} ({self._pool.n} workers)", disable=not _shows_steps(request))  # fmt: skip
         try:
             for n_done, (unit, value) in enumerate(under_way.arriving(), start=1):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
+import numpy as np
+
 from tlsteer.measure import Costs
 
 # A unit that has failed so often alone is given up.
 TRIES = 3
+# So many units gain no more by what they share, and the process that hands them out notes each of a group.
+_MOST = 1000
 
 
 class Schedule:
@@ -25,24 +29,29 @@ class Schedule:
 
     def __init__(self, units: Sequence[int], costs: Costs, n_workers: int) -> None:
         self._costs, self._n_workers, self.n_units = costs, n_workers, len(units)
-        self._first = deque(sorted(units, key=lambda unit: -costs.of(unit)))
-        self._left = sum(map(costs.of, units))
+        each = np.fromiter(map(costs.of, units), float, len(units))
+        self._units, self._n_out = np.array(units, int)[np.argsort(-each, kind="stable")], 0
+        self._left = float(each.sum())
         self._again: deque[list[int]] = deque()
         self._failures: Counter[int] = Counter()
         self.given_up: dict[int, str] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._again or self._first)
+        return bool(self._again) or self._n_out < self.n_units
 
     def take(self) -> list[int]:
         """The group that goes out next; empty where nothing waits."""
         if self._again:
             return self._again.popleft()
         # A group that costs less than what any group costs is not worth a run of its own.
-        wanted, found, cost = max(self._left / (2 * self._n_workers), self._costs.shared), [], 0.0
-        while self._first and (not found or cost + self._costs.of(self._first[0]) <= wanted):
-            found.append(self._first.popleft())
-            cost += self._costs.of(found[-1])
+        wanted, cost = max(self._left / (2 * self._n_workers), self._costs.shared), 0.0
+        found: list[int] = []
+        for unit in self._units[self._n_out : self._n_out + _MOST].tolist():
+            if found and cost + self._costs.of(unit) > wanted:
+                break
+            found.append(unit)
+            cost += self._costs.of(unit)
+        self._n_out += len(found)
         self._left -= cost
         return found
 

@@ -118,10 +118,13 @@ class Worker:
             pause: states of units that take long are told between the others, so many seconds apart; not where None.
         """
         told: Queue[Any] = Queue()
+        is_dropped = False
 
         def tell(one: Any) -> None:
             told.put(one)
             told.join()  # it has left this process before the work goes on
+            if is_dropped:
+                raise GeneratorExit
 
         def work() -> None:
             with warnings.catch_warnings(record=True) as caught:
@@ -136,14 +139,21 @@ class Worker:
                 except Exception as error:  # what a library or a user's function raises
                     place = traceback.extract_tb(error.__traceback__)[-1]
                     told.put(Failed(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})", None))
+                except GeneratorExit:
+                    pass  # nobody takes what is found
                 finally:
                     told.put(None)
 
         # In a thread of its own, because a unit that is under way cannot yield.
         Thread(target=work, daemon=True).start()
         while (one := told.get()) is not None:
-            yield one
-            told.task_done()
+            try:
+                yield one
+            except GeneratorExit:
+                is_dropped = True
+                raise
+            finally:
+                told.task_done()
 
     def _values(
         self, surface: Surface, sent: Any, units: Sequence[int], unfinished: Unfinished

@@ -7,13 +7,15 @@ Analyses, evaluations and studies ask; they do not know where or how a request i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from tlsteer._arguments import checked
@@ -154,8 +156,8 @@ class Unfinished:
     >>> work = Work(surface, Residuals(rows, [Site(4)], "all"))
     """
 
-    def __init__(self, store: Store, keys: Sequence[str]) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, key: Callable[[int], str]) -> None:
+        self._store, self._key = store, key
 
     @property
     def is_kept(self) -> bool:
@@ -169,15 +171,15 @@ class Unfinished:
 
     def get(self, unit: int) -> Any:
         """The last state of a unit; None for one that was never begun."""
-        return self._store.get(_state(self._keys[unit]))
+        return self._store.get(_state(self._key(unit)))
 
     def put(self, unit: int, state: Any) -> None:
         """Keeps the state of a unit, in place of an earlier one."""
-        self._store.put(_state(self._keys[unit]), state)
+        self._store.put(_state(self._key(unit)), state)
 
     def drop(self, unit: int) -> None:
         """Forgets the state of a unit that is done."""
-        self._store.drop(_state(self._keys[unit]))
+        self._store.drop(_state(self._key(unit)))
 
 
 def _state(key: str) -> str:
@@ -213,23 +215,24 @@ class Work:
         self._surface, self._request = surface, request
         self._store = store_of(store)
         model = {name: value for name, value in surface.about().items() if name != "name"}
-        self._keys = [key_of(type(request).__name__, model, request.parts(unit)) for unit in range(len(request))]
+        keys = (key_of(type(request).__name__, model, request.parts(unit)) for unit in range(len(request)))
+        # There may be a great many units, so of each as little as can be is held.
+        self._keys = np.fromiter(keys, "S32", count=len(request))
 
     def finished(self) -> dict[int, Any]:
         """The values that the store holds, by the number of their unit."""
-        kept = ((unit, self._store.get(key)) for unit, key in enumerate(self._keys))
+        kept = ((unit, self._store.get(self._key(unit))) for unit in range(len(self._keys)))
         return {unit: value for unit, value in kept if value is not None}
 
     def values(self, progress: bool = False) -> Iterator[Any]:
         """The value of every unit, in order; what is missing is run, and kept as it arrives."""
-        first = {key: unit for unit, key in reversed(list(enumerate(self._keys)))}
-        missing = sorted(unit for key, unit in first.items() if key not in self._store)
+        first = np.unique(self._keys, return_index=True)[1]
+        missing = array("q", (unit for unit in map(int, np.sort(first)) if self._key(unit) not in self._store))
         arriving, done, what = self._arriving(missing), len(first) - len(missing), self._request.what
         costs = costs_of(self._request, self._surface.n_layers)
-        expected = {unit: costs.of(unit) for unit in missing}
-        with UnitBar(expected, total=len(first), initial=done, desc=what, disable=not progress) as bar:
-            for unit, key in enumerate(self._keys):
-                while (value := self._store.get(key)) is None:
+        with UnitBar(costs.of, missing, total=len(first), initial=done, desc=what, disable=not progress) as bar:
+            for unit in range(len(self._keys)):
+                while (value := self._store.get(self._key(unit))) is None:
                     # What was kept and has been damaged since is not among those on their way.
                     arrived = next(arriving, None)
                     bar.did(next(self._arriving([unit])) if arrived is None else arrived)
@@ -239,7 +242,7 @@ class Work:
         """Runs what is missing and keeps each value as it arrives; the number of its unit."""
         if not missing:
             return
-        unfinished = Unfinished(self._store, self._keys)
+        unfinished = Unfinished(self._store, self._key)
         running = _executor.get().run(self._surface, self._request, missing, unfinished)
         while True:
             with _torch_as_it_comes():  # only while units run, not while the caller has the turn
@@ -247,9 +250,12 @@ class Work:
             if arrived is None:
                 return
             unit, value = arrived
-            self._store.put(self._keys[unit], value)
+            self._store.put(self._key(unit), value)
             unfinished.drop(unit)
             yield unit
+
+    def _key(self, unit: int) -> str:
+        return self._keys[unit].decode()
 
 
 @checked
