@@ -30,6 +30,8 @@ toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"tlsteer {__version__}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 
 
