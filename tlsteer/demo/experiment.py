@@ -17,8 +17,8 @@ from tlsteer.stats import grouped_rates
 from tlsteer.steering import Intervention, Interventions
 from tlsteer.vectors import SteeringVector
 
-# Chosen by trying: vectors work at layers 2 to 5, and those at 4 spoil the fewest texts. Longer ones do little
-# more, and from 0.3 on random ones of equal norm begin to spoil texts too.
+# Chosen by trying: vectors work alike at layers 2 to 5. Longer ones do little more, and from 0.3 on they and random
+# ones of equal norm begin to spoil texts.
 SITE = Site(4, "pre")
 NORM_RATIO = 0.2
 STEPS = 30
