@@ -8,7 +8,6 @@ from tests.small_models import LAYERS, WIDTH, loaded
 from tlsteer._surface import Surface
 from tlsteer.errors import TlsteerError
 from tlsteer.serving._named_vectors import NamedVectors
-from tlsteer.serving._request_writes import from_text
 from tlsteer.sites import Site
 
 
@@ -38,7 +37,7 @@ def test_a_field_that_is_null_is_one_that_is_not_given(named):
 
 def test_what_goes_to_workers_is_for_the_tokens_of_the_prompt(named):
     asked = {"vector": "one", "positions": "completion"}
-    (write,) = from_text(named.text(asked, [3, 4, 5], True))
+    (write,) = named.request_writes(asked, [3, 4, 5], True)
     assert write.chosen.within(0, 9) == list(range(2, 9))
 
 
@@ -67,7 +66,7 @@ def test_what_goes_to_workers_is_for_the_tokens_of_the_prompt(named):
 )
 def test_anything_else_is_refused_in_one_line_with_what_there_is(named, asked, said):
     with pytest.raises(TlsteerError, match=said) as caught:
-        named.text(asked, [3, 4, 5], True)
+        named.request_writes(asked, [3, 4, 5], True)
     assert len(str(caught.value)) < 500
 
 
@@ -81,7 +80,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_whatever_is_sent_is_taken_or_refused(named, asked):
     try:
-        named.text(asked, [3, 4, 5], True)
+        named.request_writes(asked, [3, 4, 5], True)
     except TlsteerError:
         return
     assert asked

@@ -27,6 +27,7 @@ def ask(body, path=PATH, method="POST", kind=b"application/json", n_parts=3):
                 break
         assert (await receive())["type"] == "http.disconnect"  # what follows the body is heard too
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
 
     size = len(body) // n_parts + 1
     parts = [body[i * size : (i + 1) * size] for i in range(n_parts)]

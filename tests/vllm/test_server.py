@@ -18,7 +18,7 @@ from tests.test_repository import ROOT
 from tests.vllm.models import WIDTH, directory, vectors
 from tlsteer.serving._vllm_server import serve
 from tlsteer.sites import Site
-from tlsteer.steering import Intervention
+from tlsteer.steering import Intervention, collected_receipts
 
 KEY, MODEL = "a-key", "LlamaForCausalLM"
 PROMPTS = ["Hello world, this is", "What is it?", "Sure", "I cannot say the answer. What is the thing?"]
@@ -136,6 +136,38 @@ def test_chats_lists_of_prompts_several_texts_and_streams_are_steered(client, mo
     assert ids(*(one.choices[0] for one in streamed)) == expected(model, "Sure", todo)
 
 
+def test_an_answer_says_what_was_steered_and_at_how_many_tokens(client, address, model):
+    steering = [{"vector": "calm", "multiplier": 1.5}, {"vector": "set", "positions": "last:2"}]
+    several = dict(n=2, temperature=0.5, top_p=0.001, seed=0, steering=steering)
+    answer = post(address, prompt=PROMPTS, **several).json()
+    new = sum(len(one["token_ids"]) - 1 for one in answer["choices"])  # the last of each is not run
+    n_prompt = answer["usage"]["prompt_tokens"]
+    told = [(one["vector"], one["layer"], one["prompt_tokens"], one["completion_tokens"]) for one in answer["steering"]]
+    assert told == [("calm", 2, n_prompt, new), ("set", 0, 2 * len(PROMPTS), 0), ("set", 3, 2 * len(PROMPTS), 0)]
+    with collected_receipts() as receipts:
+        expected(model, "Sure", made()["calm"])
+    (whole,) = post(address, steering={"vector": "calm"}).json()["steering"]
+    (own,) = receipts[0].entries
+    assert whole["relative_norm"] == pytest.approx(own.relative_norm, rel=1e-3)
+    assert (whole["prompt_tokens"], whole["completion_tokens"]) == (sum(own.prefill), sum(own.steps))
+    assert "steering" not in post(address).json()
+    asking = dict(model=directory(MODEL), max_tokens=N, temperature=0.0, stream=True, extra_body={"steering": steering})
+    for stream in (
+        client.completions.create(prompt=PROMPTS, **asking),
+        client.chat.completions.create(messages=[{"role": "user", "content": "What is it?"}], **asking),
+    ):
+        events = [one for one in stream if "steering" in one.model_extra]
+        assert all(one.choices[0].finish_reason for one in events)
+        assert [one["vector"] for one in events[-1].model_extra["steering"]] == ["calm", "set", "set"]
+    assert events[-1].model_extra["steering"][1]["prompt_tokens"] == 2
+
+
+def test_what_makes_residuals_infinite_is_refused_and_not_answered(address):
+    answer = post(address, steering={"vector": "calm", "multiplier": 1e30})
+    assert answer.status_code == 400
+    assert "not finite" in answer.json()["error"]["message"]
+
+
 def test_the_vectors_are_listed_to_who_has_the_key(address):
     assert httpx.get(f"{address}/v1/vectors").status_code == 401
     told = httpx.get(f"{address}/v1/vectors", headers={"Authorization": f"Bearer {KEY}"}).json()
@@ -181,6 +213,14 @@ def test_equally_and_differently_steered_requests_do_not_share_the_cache_of_othe
 def test_salts_and_extra_arguments_of_ones_own_go_with_steering(address, model):
     answer = post(address, cache_salt="mine", vllm_xargs={"other": 1}, steering={"vector": "calm"})
     assert ids(answer.json()["choices"][0]) == expected(model, "Sure", made()["calm"])
+
+
+def test_a_model_that_vllm_does_not_run_is_an_error_of_ours_in_a_line(tmp_path):
+    vectors(1)[0].save(tmp_path / "calm.safetensors")
+    options = ["--max-model-len", "100000"]
+    with pytest.raises(ts.ModelError, match=r"^vLLM does not run .*: .*max_model_len \(100000\)") as caught:
+        serve(directory(MODEL), tmp_path, host="127.0.0.1", port=0, dtype="float32", options=options, say=print)
+    assert "\n" not in str(caught.value)
 
 
 def test_wrong_calls_are_refused_before_a_model_is_run(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 from tlsteer._surface import Surface
 from tlsteer.errors import DataError, ModelError, VectorError
 from tlsteer.positions import positions_from
-from tlsteer.serving._request_writes import as_text, writes_of_rows
+from tlsteer.serving._request_writes import RequestWrite, writes_of_rows
 from tlsteer.steering import Intervention, Write
 from tlsteer.vector_sets import VectorSet
 
@@ -80,10 +80,15 @@ class NamedVectors:
             raise DataError(f"steering is an object with a vector's name, or a list of 1 to {_MOST} of them")
         return [one.write(self._served) for each in several for one in self._interventions(each)]
 
-    def text(self, asked: Any, ids: Sequence[int], goes_on: bool) -> str:
-        """What goes with a request to vLLM's workers; see `writes_of_rows`."""
+    def request_writes(self, asked: Any, ids: Sequence[int], goes_on: bool) -> list[RequestWrite]:
+        """The same for the tokens of a prompt; see `writes_of_rows`."""
         (own,) = writes_of_rows(self.writes(asked), [ids], [len(ids)], self._served.decode, goes_on)
-        return as_text(own)
+        return own
+
+    def names(self, asked: Any) -> list[str]:
+        """The name of the vector of each of these."""
+        named = [one["vector"] for one in (asked if isinstance(asked, list) else [asked])]
+        return [name for name in named for _ in self._vectors[name].values()]
 
     @property
     def _served(self) -> Surface:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -36,33 +38,67 @@ def receipt_of(
         bos: the id of BOS.
 
     Raises:
-        ModelError: fewer tokens were steered than had to be.
-        VectorError: residuals were not finite.
+        ModelError, VectorError: see `outcome_of`.
     """
     entries, n_prompt = [], [len(ids) for ids in rows]
     for order, write in enumerate(writes):
         entry = SiteReceipt(write.site, write.operation)
         later = [0] * max(n_new)
         for number, request in enumerate(each):
-            chosen, one = request[order].chosen, (told[number] or [{}] * len(writes))[order]
-            in_prompt = chosen.within(0, n_prompt[number])
-            behind = chosen.within(n_prompt[number], n_prompt[number] + n_new[number] - 1)
-            done = int(sum(one.get(name, 0) for name in ("prompt", "generated", "cached")))
-            if done < len(in_prompt) + len(behind):
-                raise ModelError(
-                    f"vLLM steered {done} of {len(in_prompt) + len(behind)} tokens of prompt {number} at "
-                    f"{write.site!r}; please report this, with the model and the settings of the engine"
-                )
-            if not torch.tensor(one["ratio"]).isfinite():
-                raise VectorError(
-                    f"the residual stream of prompt {number} is not finite where it is steered at {write.site!r}, or "
-                    "after the last block; lower the multiplier, or run the model in a wider precision"
-                )
-            for token in behind:
+            one = (told[number] or [{}] * len(writes))[order]
+            done = outcome_of(request[order], one, n_prompt[number], [n_new[number]], f"prompt {number}")
+            for token in done.behind:
                 later[token - n_prompt[number]] += 1
-            run = done - one["cached"] + one["again"]
-            mean = one["ratio"] / run if run else 0.0
-            entry.note(True, [len(in_prompt)], torch.tensor(mean * (len(in_prompt) + len(behind))))
+            mean = done.ratio / done.run if done.run else 0.0
+            entry.note(True, [len(done.in_prompt)], torch.tensor(mean * (len(done.in_prompt) + len(done.behind))))
         entry.steps += later[: max(n_new) - 1]
         entries.append(entry)
     return Receipt(entries, n_passes=max(n_new), n_tokens=n_prompt, has_bos=[ids[0] == bos for ids in rows])
+
+
+class Outcome(NamedTuple):
+    """What one write did to the texts of one request.
+
+    Attributes:
+        in_prompt: the tokens of the prompt that it is for.
+        behind: those after it, of all texts.
+        ratio: the sum of |added| / |residual| over what was run.
+        run: how many tokens that were; those from the cache are not.
+    """
+
+    in_prompt: list[int]
+    behind: list[int]
+    ratio: float
+    run: float
+
+
+def outcome_of(write: RequestWrite, told: Told, n_prompt: int, n_new: Sequence[int], what: str) -> Outcome:
+    """What a write did, after checking that it did all that it had to.
+
+    Args:
+        write: of a request.
+        told: what workers say of it.
+        n_prompt: tokens of the prompt.
+        n_new: how many followed, in each of the request's texts.
+        what: is steered, for errors.
+
+    Raises:
+        ModelError: fewer tokens were steered than had to be.
+        VectorError: residuals were not finite.
+    """
+    in_prompt = write.chosen.within(0, n_prompt)
+    behind = [token for n in n_new for token in write.chosen.within(n_prompt, n_prompt + n - 1)]
+    wanted = len(n_new) * len(in_prompt) + len(behind)
+    counts = {name: told.get(name, 0) for name in ("prompt", "generated", "cached", "again", "ratio")}
+    done = int(counts["prompt"] + counts["generated"] + counts["cached"])
+    if done < wanted:
+        raise ModelError(
+            f"vLLM steered {done} of {wanted} tokens of {what} at {write.site!r}; please report this, with the model "
+            "and the settings of the engine"
+        )
+    if not math.isfinite(counts["ratio"]):
+        raise VectorError(
+            f"the residual stream of {what} is not finite where it is steered at {write.site!r}, or after the last "
+            "block; lower the multiplier, or run the model in a wider precision"
+        )
+    return Outcome(in_prompt, behind, counts["ratio"], done - counts["cached"] + counts["again"])

@@ -1,4 +1,4 @@
-"""A layer of a web server, which takes "steering" out of requests and refuses what cannot be done."""
+"""A layer of a web server: takes "steering" out of requests, refuses what cannot be done, and tells what was."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tlsteer.errors import TlsteerError
+from tlsteer.serving._http_answers import FIELD, Answer, current
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FIELD = "steering"
 # In a request's extra arguments, what it asks for; put there by nobody else.
 ASKED = "tlsteer_asked"
 _PATHS = ("/v1/completions", "/v1/chat/completions")
@@ -21,6 +21,8 @@ LARGEST_BODY = 2**26
 
 class SteeringRequests:
     """Moves a request's "steering", once it is checked, to where vLLM keeps extra arguments; the rest stays as it is.
+
+    What was steered is in the answer; a request without "steering", and its answer, go on byte for byte.
 
     Args:
         app: the server.
@@ -49,9 +51,12 @@ class SteeringRequests:
             if not message.get("more_body"):
                 break
         try:
-            sent = self._changed(scope, b"".join(body))
+            sent = self._changed(scope, whole := b"".join(body))
         except TlsteerError as error:
             return await JSONResponse(_error(str(error), 400), 400)(scope, receive, send)
+        if sent is not whole:
+            current.set(answer := Answer())
+            send = _telling(answer, send)
         return await self._app(scope, _first(sent, receive), send)
 
     def _changed(self, scope: Scope, body: bytes) -> bytes:
@@ -79,8 +84,8 @@ class SteeringRequests:
         return json.dumps(request).encode()
 
 
-def _is_json(scope: Scope) -> bool:
-    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+def _is_json(head: Scope | Message) -> bool:
+    kinds = [value for name, value in head["headers"] if name == b"content-type"]
     return not kinds or b"json" in kinds[0].lower()
 
 
@@ -92,6 +97,30 @@ def _first(body: bytes, receive: Receive) -> Receive:
         return left.pop() if left else await receive()
 
     return given
+
+
+def _telling(answer: Answer, send: Send) -> Send:
+    """Sends an answer with what was steered in it: JSON when it is whole, a stream as it comes."""
+    held: list[Message] = []
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200 and _is_json(message):
+            held.append(message)  # its length is not known yet
+        elif held:
+            held.append(message)
+            if not message.get("more_body"):
+                start, *parts = held
+                body = answer.whole(b"".join(one.get("body", b"") for one in parts))
+                headers = [one for one in start["headers"] if one[0].lower() != b"content-length"]
+                start["headers"] = [*headers, (b"content-length", str(len(body)).encode())]
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
+        else:
+            if message["type"] == "http.response.body":
+                message["body"] = answer.part(message.get("body", b""))
+            await send(message)
+
+    return told
 
 
 def _error(message: str, code: int) -> dict[str, Any]:

@@ -252,7 +252,9 @@ class StepEdits:
         for request in [one for one, (tag, _) in self._active.items() if tag in tags or one not in known]:
             tag, writes = self._active.pop(request)
             receipts = [one.receipt() for one in writes]
-            if tag is not None:
+            if tag is not None:  # which several texts of one prompt share
+                for one, before in zip(receipts, self._receipts.get(tag, ()), strict=False):
+                    one |= {name: n + one[name] for name, n in before.items()}
                 self._receipts[tag] = receipts
         for tag in list(itertools.islice(self._receipts, max(0, len(self._receipts) - _KEPT_RECEIPTS))):
             del self._receipts[tag]  # nobody asked

@@ -78,7 +78,7 @@ class VLLM(Elsewhere):
         try:
             self._llm = LLM(place, dtype=dtype, worker_cls=WORKER, enforce_eager=True, max_logprobs=-1, **settings)
         except Exception as error:  # whatever stands in the way of a model, vLLM raises as it comes
-            raise ModelError(f"vLLM does not run {str(model)!r}: {error}") from error
+            raise does_not_run(str(model), error) from error
         self._tags = map(str, itertools.count())
         self.refused: Mapping[str, str] = {}
         try:
@@ -202,6 +202,11 @@ class VLLM(Elsewhere):
         n_new = [len(out.outputs[0].token_ids) for out in found]
         collect(receipt_of(writes, each, joined, n_new, told, surface.special_id("bos")))
         return found
+
+
+def does_not_run(model: str, error: Exception) -> ModelError:
+    """That vLLM does not run a model, in a sentence."""
+    return ModelError(f"vLLM does not run {model!r}: {' '.join(str(error).split())}")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ from tlsteer.errors import ModelError, TlsteerError
 from tlsteer.loading._hub import Source
 from tlsteer.models import load_model
 from tlsteer.serving._named_vectors import NamedVectors
-from tlsteer.serving._request_writes import ARGUMENT, TAG, as_text, salt_of, writes_of_rows
-from tlsteer.serving._steering_requests import ASKED, FIELD, SteeringRequests
-from tlsteer.serving._vllm_engine import WORKER, check_settings
+from tlsteer.serving._request_writes import ARGUMENT, as_text, salt_of, writes_of_rows
+from tlsteer.serving._steering_requests import SteeringRequests
+from tlsteer.serving._vllm_engine import WORKER, check_settings, does_not_run
 from tlsteer.serving._vllm_proof import Told, refused_stages
+from tlsteer.serving._vllm_requests import steer_requests
 from tlsteer.serving._vllm_versions import check_vllm, choose_runner
 from tlsteer.steering import Write
 
@@ -103,11 +102,17 @@ async def _serve(arguments: Namespace, surface: Surface, vectors: NamedVectors, 
     entry.build_app = build_app
     most, arguments.max_logprobs = arguments.max_logprobs, -1  # of the whole vocabulary, for the proof
     with closing(listener):
-        async with entry.build_async_engine_client(arguments) as client:
+        async with AsyncExitStack() as running:
             loop = asyncio.get_running_loop()
-            vectors.refused = await asyncio.to_thread(refused_stages, surface, _told(client, surface, loop))
+            try:
+                client = await running.enter_async_context(entry.build_async_engine_client(arguments))
+                vectors.refused = await asyncio.to_thread(refused_stages, surface, _told(client, surface, loop))
+            except TlsteerError:
+                raise
+            except Exception as error:  # whatever stands in the way of a model, vLLM raises as it comes
+                raise does_not_run(surface.name, error) from error
             client.model_config.max_logprobs = most
-            steer_requests(client.input_processor, vectors)
+            steer_requests(client, vectors)
             say(f"{len(vectors)} vectors, listed at {address}{PATH}, steer {surface.name!r} at {address}/v1")
             ending = await entry.build_and_serve(client, address, listener, arguments)
         await ending
@@ -130,38 +135,3 @@ def _told(client: Any, surface: Surface, loop: asyncio.AbstractEventLoop) -> Tol
         return asyncio.run_coroutine_threadsafe(asked(ids, as_text(own)), loop).result()
 
     return tell
-
-
-def steer_requests(processor: Any, vectors: NamedVectors) -> None:
-    """Has vLLM's input processor, which every request goes through, say how requests are steered.
-
-    Args:
-        processor: of an engine.
-        vectors: that requests may name.
-    """
-    from vllm.exceptions import VLLMValidationError  # pyright: ignore[reportMissingImports]
-    from vllm.utils.async_utils import make_async  # pyright: ignore[reportMissingImports]
-
-    plain: Callable[..., Any] = processor.process_inputs
-
-    def steered(*given: Any, **settings: Any) -> Any:
-        request = plain(*given, **settings)
-        extra = (request.sampling_params.extra_args if request.sampling_params else None) or {}
-        if forged := [name for name in (ARGUMENT, TAG) if name in extra]:
-            raise VLLMValidationError(f"{forged[0]} cannot be given; give {FIELD}", parameter=FIELD)
-        if ASKED not in extra:
-            return request
-        if request.prompt_token_ids is None or request.lora_request is not None:
-            raise VLLMValidationError("only prompts of tokens, without an adapter, are steered", parameter=FIELD)
-        # The settings may be those of other prompts too.
-        how = request.sampling_params = copy.copy(request.sampling_params)
-        try:
-            text = vectors.text(json.loads(extra[ASKED]), request.prompt_token_ids, how.max_tokens > 1)
-        except (TlsteerError, TypeError, ValueError) as error:
-            raise VLLMValidationError(str(error), parameter=FIELD) from None
-        how.extra_args = {name: value for name, value in extra.items() if name != ASKED} | {ARGUMENT: text}
-        request.cache_salt = salt_of(text) + (request.cache_salt or "")
-        return request
-
-    processor.process_inputs = steered
-    processor.process_inputs_async = make_async(steered, executor=processor.renderer._executor)  # where vLLM has it
