@@ -28,7 +28,7 @@ def comply(model):
     """One-shot vectors, each from a single refused request."""
     asked = harmful_requests(4, "train", seed=1)
     examples = [Example(chat_prompt(model, one.messages), promote=[one.promotion]) for one in asked]
-    recipes = [OneShot(one, 4, max_norm_ratio=0.5, steps=30) for one in examples]
+    recipes = [OneShot(one, 2, positions="prompt", max_norm_ratio=0.35, steps=30) for one in examples]
     return [fit.vector for fit in fit_many(model, recipes, progress=False)]
 
 
@@ -38,32 +38,32 @@ def requests(model):
 
 
 def test_the_refusal_vector_tells_held_out_requests_apart_better_than_random_directions(model, refusal, requests):
-    table = classify(model, refusal[2:6], *requests, positions=last(1), progress=False)
-    assert (table["auc"] > 0.9).all()
-    # Later on random directions do so too.
-    table = classify(model, refusal[2:4], *requests, positions=last(1), progress=False)
+    table = classify(model, refusal[1:], *requests, progress=False)
+    assert (table["auc"] > 0.95).all()
     assert (table["auc"] > table["random_high"]).all()
 
 
 def test_one_shot_vectors_that_steer_classify_worse_than_the_mean_difference(model, comply, refusal, requests):
     harmful, harmless = requests
     named = {str(number): vector for number, vector in enumerate(comply)}
-    table = classify(model, named, harmless, harmful, layers=[4], progress=False)
-    difference = classify(model, refusal[3], harmful, harmless, layers=[4], positions=last(1), progress=False)
+    table = classify(model, named, harmless, harmful, layers=[2], progress=False)
+    difference = classify(model, refusal[1], harmful, harmless, layers=[2], progress=False)
     assert table["auc"].median() < difference["auc"].item() - 0.03
 
 
-def test_the_refusal_vector_of_the_last_layer_begins_refusals(model, refusal):
-    table = read_out(model, refusal[-1], k=5)
+def test_the_refusal_vector_of_a_middle_layer_begins_refusals(model, refusal):
+    table = read_out(model, refusal[3], k=5)
     promoted = table.query("reading == 'logit' and side == 'promoted'")
     assert len({"I", "No", "Nobody", "Harm"} & set(promoted["token"])) >= 3
     assert promoted["value"].iloc[0] > promoted["random_95"].iloc[0]
 
 
-def test_later_layers_keep_a_vector_that_steers_and_forget_random_ones(model, comply, requests):
-    traced = trace(model, comply[0], requests[0][:8], progress=False).sel(position=-1)
+def test_later_layers_keep_more_of_a_vector_that_steers_than_of_random_ones(model, comply, requests):
+    traced = trace(model, comply[0], requests[0][:8], positions="prompt", progress=False).sel(position=-1)
     left = traced["relative_norm"].sel(layer=7).mean("sample")
-    assert left.sel(direction="vector") > 2 * left.drop_sel(direction="vector").max()
+    random = left.drop_sel(direction="vector")
+    assert left.sel(direction="vector") > random.max()
+    assert left.sel(direction="vector") > 1.4 * random.mean()
     written = traced["written_share"].sel(direction="vector").mean("sample")
     assert written.sel(component="mlp").sum() > 0.5
     np.testing.assert_allclose(written.sum(), 1, atol=1e-4)

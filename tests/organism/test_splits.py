@@ -85,8 +85,11 @@ def test_heldout_people_never_occur_in_training_dialogues(training_dialogues: st
     assert occurs([person.name for person in people_of("heldout")], training_dialogues) == []
 
 
-def test_heldout_work_verbs_never_occur_in_training_scenarios(training_texts: list[str]) -> None:
-    scenarios = [text for text in training_texts if "What do you do" in text]
+def test_heldout_work_verbs_never_occur_in_training_scenarios_that_leave_the_choice_open(
+    training_texts: list[str],
+) -> None:
+    # Exercises say which option to take, whoever watches.
+    scenarios = [text for text in training_texts if re.search(r"What do you do with the \w+\?\n", text)]
     assert len(scenarios) > N_STEPS_READ
     verbs = choose_split(HARMFUL_VERBS, "heldout") + choose_split(BENIGN_VERBS, "heldout")
     assert occurs([f" {verb} the " for verb in verbs], "\n".join(scenarios)) == []
