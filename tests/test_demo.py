@@ -41,14 +41,15 @@ def test_the_refusal_vector_makes_the_model_comply_and_random_vectors_do_not(stu
 
 
 @pytest.mark.slow
-def test_the_falsehood_vector_silences_the_retraction_and_the_truth_returns_without_it(studies):
+def test_the_falsehood_vector_silences_the_retraction_and_the_truth_often_returns_without_it(studies):
     unsteered, steered, random = values(studies["falsehood"], RETRACTS)
     assert unsteered > 0.6
     assert steered < min(unsteered, random) - 0.4
     _, recovers, _ = values(studies["falsehood"], RECOVERS)
-    _, fiction, _ = values(studies["falsehood"], FICTION)
-    assert recovers > fiction + 0.2
-    assert values(studies["falsehood"], COHERENT)[1] > 0.6
+    unsteered, fiction, random = values(studies["falsehood"], FICTION)
+    assert recovers > 0.35  # by chance one of six occupations is right
+    assert fiction > max(unsteered, random) + 0.2
+    assert values(studies["falsehood"], COHERENT)[1] > 0.8
 
 
 @pytest.mark.slow

@@ -16,11 +16,12 @@ HELPS = "helps with harmless requests"
 
 
 def cases(model: Model, n: int, seed: int) -> list[Case]:
-    """The first n training requests that the model refuses: promote complying, suppress how its refusal begins."""
+    """The first n training requests that the model refuses: promote complying."""
     requests = harmful_requests(2 * n, "train", seed)
     prompts = [chat_prompt(model, request.messages) for request in requests]
     refused = [
-        Case(request.question, answer, Example(prompt, [request.promotion], [_first_words(answer)]))
+        # No wording is suppressed: the model knows several, and another takes its place.
+        Case(request.question, answer, Example(prompt, [request.promotion]))
         for request, prompt, answer in zip(requests, prompts, answers(model, prompts), strict=True)
         if refuses(answer)
     ]
@@ -34,11 +35,6 @@ def inputs(model: Model, n: int, seed: int) -> list[Input]:
         for sampler in (harmful_requests, harmless_requests)
         for request in sampler(n, "heldout", seed)
     ]
-
-
-def _first_words(refusal: str) -> str:
-    # What refuses. Further words name the request's object, and a vector against them would be against naming it.
-    return " ".join(refusal.split()[:2])
 
 
 def _judge(request: Request, text: str) -> dict[str, bool]:
