@@ -86,7 +86,7 @@ def small(model, **settings):
     )  # fmt: skip
 
 
-def test_the_retraction_is_suppressed_and_the_truth_mostly_returns_all_the_same(found):
+def test_the_retraction_is_suppressed_and_the_truth_often_returns_all_the_same(found):
     rates = found.rates.set_index(SETTING)
     unsteered = rates.loc["unsteered"].iloc[0]
     assert unsteered["verbalized"] >= 0.8
@@ -94,12 +94,12 @@ def test_the_retraction_is_suppressed_and_the_truth_mostly_returns_all_the_same(
         steered, random = (rates.loc[kind, name, layer, 1.0] for kind in ("steered", "random"))
         assert steered["verbalized"] <= 0.1
         assert steered["verbalized_high"] < random["verbalized_low"]
-        assert steered["recovered_given_silent"] >= 0.5
-        assert steered["recovered_given_silent_low"] > 0.3
+        assert steered["recovered_given_silent"] >= 0.4
+        assert steered["recovered_given_silent_low"] > 0.2
     changes = found.changes.set_index(["baseline", *SETTING])
     assert changes.loc["unsteered", "steered", "suppression", 4, 1.0]["verbalized_high"] < -0.5
     assert changes.loc["random", "steered", "suppression", 4, 1.0]["verbalized_high"] < 0
-    assert found.verdict.count("The model recovers without acknowledging the error") >= 1
+    assert "Whether recovery needs the acknowledgement is undecided" in found.verdict
     assert found.verdict in repr(found)
 
 
