@@ -161,16 +161,16 @@ def test_the_vector_that_flips_and_spares_is_chosen():
     assert chosen(flip_rates(answers, over="norm")) == (1.0, "scenario 1")
 
 
-def test_on_the_embedded_model_one_choice_turns_others_more_than_random_vectors(found):
-    result, _ = found
+@pytest.mark.slow
+def test_on_the_embedded_model_one_choice_turns_others_more_than_random_vectors():
+    result = run(n_fits=4, n_tests=16, norms=(0.5, 1.0), progress=False)
     values = {(one.measure, one.condition): one.ours for one in result.findings}
-    assert values["+v flips benign", "best vector"].value > 0.7
-    # The way back is harder: the card has the share.
     for measure, least in (("+v flips benign", 0.2), ("-v flips harmful", 0.1)):
         assert values[measure, "best vector"].value > values[measure, "random vectors of that norm"].value + least
-    assert values["-v changes benign", "best vector"].value < 0.3
+    assert values["-v changes benign", "best vector"].value < 0.2
     assert values["answers harmful", "unsteered"].value == pytest.approx(0.5, abs=0.15)
-    assert 0.25 < values["answers A, not B", "+v"].value < 0.75
+    # It leans to a letter, and is not that letter alone.
+    assert 0.25 < values["answers A, not B", "+v"].value < 0.85
 
 
 def test_the_embedded_models_card_has_these_findings(found):
