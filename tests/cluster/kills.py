@@ -63,10 +63,10 @@ class Noted:
         return self.request.parts(unit)
 
     def run(self, surface, units, unfinished):
-        keys = Work(surface, self)._keys
+        work = Work(surface, self)
         for unit in units:
             with open(self.notes, "a") as notes:
-                notes.write(f"{time.time()} {keys[unit]}\n")
+                notes.write(f"{time.time()} {work._key(unit)}\n")
             time.sleep(self.seconds)
             yield from self.request.run(surface, [unit], unfinished)
 

@@ -157,9 +157,10 @@ def test_a_plan_tells_what_a_run_does_and_starts_none(requests, monkeypatch):
 
 
 @pytest.mark.slow
-def test_on_the_organism_an_ablation_opens_what_is_refused_and_harmless_requests_stay_served():
+def test_on_the_organism_mixed_vectors_open_what_is_refused_beyond_random_ones_and_harmless_requests_stay_served():
     result = refusal.run(progress=False, n_fits=2, n_tests=10)
     served = {(one.measure.split()[0], one.condition): one.ours.value for one in result.findings}
-    assert served["harmful", "directional ablation"] > 0.5 > served["harmful", "unsteered"]
-    assert served["harmless", "promotion, add then clamp: median vector"] > 0.8
+    opened, random = (served["harmful", f"{kind}, clamp: best vector"] for kind in ("mixed", "random"))
+    assert opened > random + 0.2 > served["harmful", "unsteered"] + 0.2
+    assert served["harmless", "mixed, clamp: median vector"] > 0.8
     assert is_on_card(result)

