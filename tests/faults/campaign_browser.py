@@ -1,10 +1,10 @@
 """Pages of hostile texts in a real browser: nothing in them runs."""
 
 import random
-import shutil
 import subprocess
 
 import tlsteer as ts
+from tests.chromium import CHROMIUM
 from tests.faults.campaign_others import page_with
 
 MARK = "data-ran"
@@ -19,33 +19,27 @@ RUN_IF_NOT_TEXT = (
 )  # fmt: skip
 
 
-def installed():
-    """Where Chromium is; None where there is none."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 def campaign(folder, seed, n_pages):
     """Reports and views, opened one by one; nothing is tried on a machine without Chromium."""
-    browser = installed()
-    if browser is None:
+    if CHROMIUM is None:
         return 0, []
     control = folder / "control.html"
     control.write_text(f"<html><body>{RUN_IF_NOT_TEXT[1]}</body></html>")
-    failed = [] if _runs(browser, control) else [("control", "", "", AssertionError("its script did not run"))]
+    failed = [] if _runs(control) else [("control", "", "", AssertionError("its script did not run"))]
     draw = random.Random(seed)
     for _ in range(n_pages):
         text = draw.choice(RUN_IF_NOT_TEXT)
         page_with(folder, lambda text=text: f"{text}{draw.random()}")
         ts.views.view_texts([text, f"words {text}"]).save(folder / "view.html")
         for name in ("page.html", "view.html"):
-            if _runs(browser, folder / name):
+            if _runs(folder / name):
                 failed.append((name, "", text, AssertionError("a text of it ran as a script")))
     return 2 * n_pages, failed
 
 
-def _runs(browser, page):
+def _runs(page):
     """Whether a script of the page left its mark."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=1500", "--dump-dom"]
-    done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     assert "</html>" in done.stdout
     return f'{MARK}="1"' in done.stdout.partition(">")[0] + done.stdout.partition("<html")[2].partition(">")[0]

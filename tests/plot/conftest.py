@@ -10,3 +10,12 @@ def ax():
     yield ax
     figure.canvas.draw()
     plt.close(figure)
+
+
+@pytest.fixture
+def closed():
+    """Draws and closes what a test leaves open."""
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib import pyplot as plt
 
 from tests.small_models import WIDTH, loaded
 from tlsteer import SteeringVector
@@ -12,15 +11,8 @@ from tlsteer.analyse._reading.classify import classify, predict_control
 from tlsteer.errors import DataError
 from tlsteer.plot import plot_classifier, plot_predict_control
 
+pytestmark = pytest.mark.usefixtures("closed")
 VECTOR = SteeringVector(torch.randn(WIDTH, generator=torch.Generator().manual_seed(0)), 1)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
 
 
 def test_auc_has_its_band_and_steerability_stands_above_it():

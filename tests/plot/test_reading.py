@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
 
 from tests.small_models import WIDTH, loaded
 from tlsteer import SteeringVector
@@ -18,16 +17,9 @@ from tlsteer.plot._reading import (
     plot_written,
 )
 
+pytestmark = pytest.mark.usefixtures("closed")
 VECTOR = SteeringVector(torch.randn(WIDTH, generator=torch.Generator().manual_seed(0)), 1)
 HOSTILE = "$x^$ <b>\n_"
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,19 @@
 """The page's script in a real browser: tables sort, texts are compared word by word, addresses bring a state back."""
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
+from tests.chromium import CHROMIUM
 from tests.studies.example import example
 from tlsteer import report
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="needs Chromium, which is not installed here"),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed here"),
 ]
 ANSWERS = {"unsteered": "I cannot help you with that", "steered": "I can help you with a zevbax"}
 
@@ -36,7 +35,7 @@ def shown(page, address="", first=""):
         page.write_text(source.replace("</body>", f"<script>{first}</script></body>"), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     done = subprocess.run(
-        [BROWSER, *options, page.as_uri() + address], capture_output=True, text=True, timeout=300, check=True
+        [CHROMIUM, *options, page.as_uri() + address], capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout
 

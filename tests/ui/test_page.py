@@ -1,7 +1,6 @@
 """The page in a real browser: wide and narrow, light and dark, by mouse and by keyboard, with texts that stay texts."""
 
 import re
-import shutil
 import threading
 
 import pytest
@@ -9,14 +8,13 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("playwright", reason="playwright is not installed, so no page is opened")
-from playwright.sync_api import sync_playwright
 
 import tlsteer as ts
+from tests.chromium import CHROMIUM, launched
 from tests.small_models import loaded
 from tests.ui.bench import HOSTILE, asked, served, small_bench, vector
 from tests.ui.test_app import trial
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no page is opened")
 SHORT = "<img src=x onerror=\"document.title='ran'\">"
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
@@ -30,10 +28,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

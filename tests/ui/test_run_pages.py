@@ -1,7 +1,6 @@
 """Runs that are served: their index as it is now, their pages and files, and no script but that of the pages."""
 
 import json
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -12,13 +11,12 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from tests.chromium import CHROMIUM
 from tests.studies.example import example
 from tests.ui.bench import TOKEN, serving
 from tlsteer.report._templates import served_policy
 from tlsteer.ui._run_pages import runs_app
 from tlsteer.ui._serving import guarded_app
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +61,13 @@ def test_whoever_has_no_token_gets_nothing(address):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium, which is not installed here")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed here")
 def test_pages_run_their_own_script_and_no_other(address):
     got(address)  # which writes the page
 
     def shown(path):
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
-        done = subprocess.run([BROWSER, *options, address + path], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([CHROMIUM, *options, address + path], capture_output=True, text=True, timeout=300)
         return done.stdout
 
     assert '<article class="prompt"' in shown("one%20run/report.html")  # which the script puts there

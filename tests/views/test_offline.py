@@ -5,7 +5,6 @@ import gzip
 import html
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -15,12 +14,12 @@ from circuitsvis.utils.render import RenderedHTML
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.chromium import CHROMIUM
 from tlsteer.errors import TlsteerError
 from tlsteer.views import View, offline
 
 from .pages import fetched, parsed
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = [
     "</script><script>alert(1)</script>",
     "<b>",
@@ -59,13 +58,13 @@ def test_the_frame_holds_the_code_of_circuitsvis():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium, which is not installed here")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed here")
 @pytest.mark.parametrize(("text", "filtered"), [("#eee", "invert(1) hue-rotate(180deg)"), ("#111", None)])
 def test_where_text_is_light_the_frame_is_shown_as_its_negative(text, filtered, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(f'<body style="color: {text}">{offline(colored_tokens(["a"], [1.0])).html}', encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
-    done = subprocess.run([BROWSER, *options, page.as_uri()], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=300)
     assert "height: 0" not in done.stdout, "the frame has not drawn"
     found = re.search(r"filter: ([^;]+);", done.stdout)
     assert (found and found[1]) == filtered

@@ -5,21 +5,19 @@ Colab in a sandboxed frame whose root is `theme=dark`. Neither says it by `prefe
 """
 
 import html
-import shutil
 
 import pytest
 import torch
 from circuitsvis.tokens import colored_tokens
 
 pytest.importorskip("playwright", reason="playwright is not installed, so no page is opened")
-from playwright.sync_api import sync_playwright
 
 import tlsteer as ts
+from tests.chromium import CHROMIUM, launched
 from tests.plot.gallery import task_scores
 from tests.small_models import loaded
 from tlsteer.views import offline, view_next_tokens, view_texts, view_trial
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no page is opened"),
@@ -100,10 +98,8 @@ def output():
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize(("theme", "system"), [("light", "dark"), ("dark", "light")])

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from typing_extensions import Unpack
 
 from tlsteer.plot._fitting import legend_below
-from tlsteer.plot._style import Colour, Look, draws, new_axes, paint, tidy
+from tlsteer.plot._style import Colour, Look, counted, draws, new_axes, paint, tidy
 
 _SIDES: dict[str, tuple[Colour, str, float]] = {"harmful": ("blue", "o", -0.17), "harmless": ("green", "s", 0.17)}
 
@@ -52,8 +52,8 @@ def plot_attacks(rates: pd.DataFrame, ax: Axes | None = None, **look: Unpack[Loo
                     color=colour,
                     lw=2.5,
                 )
-        counts = " or ".join(map(str, sorted(set(of_side["n"]))))
-        ax.plot([], [], mark, color=colour, markersize=5, label=f"{side} requests (n = {counts} per vector)")
+        each = counted(of_side["n"])
+        ax.plot([], [], mark, color=colour, markersize=5, label=f"{side} requests (n = {each} per vector)")
     ax.set_yticks(range(len(attacks)), attacks)
     ax.set_ylim(len(attacks) - 0.5, -0.5)
     ax.set_xlim(-0.03, 1.03)

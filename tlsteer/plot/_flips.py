@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 from typing_extensions import Unpack
 
-from tlsteer.plot._style import Look, chance, draws, new_axes, paint, series, tidy
+from tlsteer.plot._style import Look, chance, counted, draws, new_axes, paint, series, tidy
 
 _TITLES = {
     "+v flips benign": "+v flips\nbenign answers",
@@ -57,7 +57,7 @@ def plot_flips(
         for _, one in single.groupby("vector"):
             one = one.sort_values(over)
             panel.plot(one[over], one["value"], color=paint("blue"), linewidth=0.7, alpha=0.6, zorder=1)
-        panel.set_title(f"{title}\n(n = {' or '.join(map(str, sorted(set(single['n']))))})", fontsize="small")
+        panel.set_title(f"{title}\n(n = {counted(single['n'])})", fontsize="small")
         panel.tick_params(axis="y", labelleft=panel is ax)
         tidy(panel)
     ax.set_ylim(-0.03, 1.03)

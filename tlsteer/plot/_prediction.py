@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from tlsteer.plot._curves import Curve, draw_curves
 from tlsteer.plot._fitting import legend_around, ticks_at
-from tlsteer.plot._style import MARKS, Look, draws, new_axes, paint, series, tidy
+from tlsteer.plot._style import MARKS, Look, counted, draws, new_axes, paint, series, tidy
 
 
 @draws
@@ -43,7 +43,7 @@ def plot_classifier(table: pd.DataFrame, ax: Axes | None = None, **look: Unpack[
     if steered:
         above = make_axes_locatable(ax).append_axes("top", size="75%", pad=0.15, sharex=ax)
         above.axhline(0, color=paint("ink"), linewidth=0.8)
-        counts = _counts(table["n_steered"]) if "n_steered" in table else ""
+        counts = counted(table["n_steered"]) if "n_steered" in table else ""
         above.set_ylabel("steerability" + (f"\n(n = {counts})" if counts else ""))
         above.tick_params(axis="x", labelbottom=False)
         panels.append(above)
@@ -56,7 +56,7 @@ def plot_classifier(table: pd.DataFrame, ax: Axes | None = None, **look: Unpack[
     for panel, several in curves.items():
         draw_curves(panel, several)
     ax.set_ylim(-0.02, 1.02)
-    ax.set_ylabel(f"AUC as a classifier\n(n = {_counts(table['n'])})")
+    ax.set_ylabel(f"AUC as a classifier\n(n = {counted(table['n'])})")
     ticks_at(ax, list(table["layer"]))
     ax.set_xlabel("layer")
     legend_around(ax)
@@ -97,11 +97,7 @@ def plot_predict_control(
         ax.scatter([], [], marker=mark, color=paint("grey"), label=str(name) or "vector")
     ax.figure.colorbar(layers, ax=ax, label="layer", ticks=MaxNLocator(integer=True))
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(f"AUC as a classifier (n = {_counts(table['n'])})")
-    ax.set_ylabel(control + (f"\n(n = {_counts(table['n_steered'])})" if "n_steered" in table else ""))
+    ax.set_xlabel(f"AUC as a classifier (n = {counted(table['n'])})")
+    ax.set_ylabel(control + (f"\n(n = {counted(table['n_steered'])})" if "n_steered" in table else ""))
     legend_around(ax)
     return tidy(ax)
-
-
-def _counts(several: pd.Series) -> str:
-    return " or ".join(map(str, sorted(set(several))))

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from tlsteer.evaluate import ReliabilityReport
 from tlsteer.plot._curves import Curve, labelled, panels_of
 from tlsteer.plot._fitting import legend_around, legend_below, ticks_at
-from tlsteer.plot._style import Colour, Look, chance, draws, new_axes, paint, series, tidy
+from tlsteer.plot._style import Colour, Look, chance, counted, draws, new_axes, paint, series, tidy
 
 # Red is for what goes against the intended way, so no control has it.
 _OF_CONTROLS: tuple[Colour, ...] = ("green", "pink", "sky", "yellow", "ink")
@@ -170,8 +170,7 @@ def plot_steerability_by_layer(table: pd.DataFrame, ax: Axes | None = None, **lo
     for panel in panels:
         panel.axhline(0, color=paint("ink"), linewidth=0.8)
         ticks_at(panel, list(table["layer"]))
-    counts = " or ".join(map(str, sorted(set(table["n"]))))
-    return labelled(panels, "layer", f"steerability (mean slope, n = {counts}, 95% interval)")
+    return labelled(panels, "layer", f"steerability (mean slope, n = {counted(table['n'])}, 95% interval)")
 
 
 def _with_intervals(ax: Axes, estimates: list, places: np.ndarray, colour: str, marker: str = "o") -> None:

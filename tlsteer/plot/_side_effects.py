@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from tlsteer.analyse._calibration.calibration import Calibration
 from tlsteer.plot._curves import Curve, labelled, panels_of
 from tlsteer.plot._fitting import legend_around
-from tlsteer.plot._style import Look, chance, draws, new_axes, paint, series, tidy
+from tlsteer.plot._style import Look, chance, counted, draws, new_axes, paint, series, tidy
 
 # Shown of a calibration: this far around its budget. Below, nothing moves; beyond, the model is another.
 _FROM, _TO = 1e-4, 5.0
@@ -62,7 +62,7 @@ def plot_side_effects(
     panels = panels_of(curves, ax, 6.4, 3.6)
     for panel in panels:
         panel.axhline(float(data[measure].sel(multiplier=0)[0, 0]), color=paint("grey"), linestyle=":", linewidth=1)
-    counts = " or ".join(map(str, sorted({int(n) for n in data[f"{measure}_n"].values.ravel()})))
+    counts = counted(data[f"{measure}_n"].values.ravel())
     units = data[measure].attrs.get("units", "1")
     what = _SIDE_EFFECTS[measure] + (f" ({units})" if units != "1" else "")
     interval = f"{effects.attrs['confidence']:.0%} interval" if "confidence" in effects.attrs else "interval"
@@ -121,7 +121,7 @@ def plot_effect_against_side_effect(
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("KL on neutral text, 95th percentile (nats per token)")
-    counts = " or ".join(map(str, sorted(set(curve["effect_n"]))))
+    counts = counted(curve["effect_n"])
     what, interval = "effect", ""
     if found is not None:
         interval, units = f"{found.settings['confidence']:.0%} ", found.settings["units"]

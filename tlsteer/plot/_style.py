@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -189,6 +189,11 @@ def new_figure(width: float, height: float) -> Figure:
     figure = plt.figure(figsize=size, layout="constrained")
     wish.made.append(figure)
     return figure
+
+
+def counted(several: Iterable[Any]) -> str:
+    """How many samples pictures say that there are: "24", or "24 or 31"."""
+    return " or ".join(map(str, sorted({int(n) for n in several})))
 
 
 def tidy(ax: Axes) -> Axes:

@@ -17,7 +17,7 @@ from tlsteer.analyse._layers.sweep_result import LayerSweep, Quantity
 from tlsteer.errors import DataError
 from tlsteer.plot._curves import Curve, labelled, panels_of
 from tlsteer.plot._fitting import fit_cells, legend_around, ticks_at
-from tlsteer.plot._style import Look, chance, draws, new_axes, on, paint, series
+from tlsteer.plot._style import Look, chance, counted, draws, new_axes, on, paint, series
 
 _MOST_NUMBERS = 150
 _BRACKETS = "\n(in brackets: no further than random vectors)"
@@ -91,9 +91,8 @@ def plot_sweep(
             panel.plot(there["layer"], there["value"], "*", color=paint("ink"), markersize=11, ls="", label=label)
     if len(panels) == 1:
         legend_around(panels[0])
-    counts = " or ".join(map(str, sorted(set(table["n"]))))
     across = "layer" if of == "slope" else f"layer (multiplier {multiplier:g})"
-    return labelled(panels, across, f"{_quantity(sweep, of)}\nn = {counts}, 95% interval")
+    return labelled(panels, across, f"{_quantity(sweep, of)}\nn = {counted(table['n'])}, 95% interval")
 
 
 @draws

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from typing_extensions import Unpack
 
 from tlsteer.harnesses._tasks import TaskScores
 from tlsteer.plot._fitting import legend_below
-from tlsteer.plot._style import Look, chance, draws, new_axes, paint, series, tidy
+from tlsteer.plot._style import Look, chance, counted, draws, new_axes, paint, series, tidy
 
 
 @draws
@@ -47,8 +46,7 @@ def plot_task_scores(found: TaskScores, ax: Axes | None = None, **look: Unpack[L
         ax.errorbar(own["value"], places, xerr=errors, label=condition, **drawn_as)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    counts = " or ".join(map(str, sorted(pd.unique(scores["n"]))))
-    ax.set_xlabel(f"score (n = {counts}, line: 95% interval)")
+    ax.set_xlabel(f"score (n = {counted(scores['n'])}, line: 95% interval)")
     ax.grid(axis="x", color=paint("pale"), linewidth=0.6)
     ax.set_axisbelow(True)
     legend_below(ax)

@@ -48,8 +48,7 @@ class Checkpoint:
             max_new_tokens: how long answers may be.
             thoughts: what is put into the residual stream of each.
         """
-        beginnings = prefills or [""] * len(chats)
-        prompts = [render_prompt(chat) + start for chat, start in zip(chats, beginnings, strict=True)]
+        prompts = _begun(chats, prefills)
         put_in = thoughts or [None] * len(chats)
         answers: list[str] = []
         for start in range(0, len(prompts), _ROWS_AT_ONCE):
@@ -71,8 +70,7 @@ class Checkpoint:
             words: as they stand in an answer: with their space where something comes before.
             prefills: the given beginning of each answer.
         """
-        beginnings = prefills or [""] * len(chats)
-        prompts = [render_prompt(chat) + start for chat, start in zip(chats, beginnings, strict=True)]
+        prompts = _begun(chats, prefills)
         firsts = sorted({self.tokenizer.encode(word, add_special_tokens=False)[0] for word in words})
         chances: list[float] = []
         for start in range(0, len(chats), _ROWS_AT_ONCE):
@@ -104,3 +102,9 @@ class Checkpoint:
 
     def _encode(self, prompts: list[str]) -> dict[str, torch.Tensor]:
         return dict(self.tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt"))
+
+
+def _begun(chats: Sequence[list[Message]], prefills: Sequence[str] | None) -> list[str]:
+    """The prompt of each chat with the given beginning of its answer."""
+    beginnings = prefills or [""] * len(chats)
+    return [render_prompt(chat) + start for chat, start in zip(chats, beginnings, strict=True)]

@@ -55,7 +55,7 @@ DEPARTURES = (
     "On the embedded model vectors steer the prompt at layer 1, fits stop at 0.3 nats, and nothing is put behind a "
     "request.",
     "There, suppression is of all words with which it refuses, since suppressing one leaves it the others; and "
-    "directions of its last layer count, the only ones that do anything.",
+    "directions of its last layers count too.",
 )
 _CHANCE = f"{named('random', PAPER)}: best vector"
 Numbers = Mapping[tuple[str, str], Estimate]

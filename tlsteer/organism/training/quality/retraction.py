@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tlsteer.organism.grammar.facts import FATES, RETRACTIONS, falsehoods, truths
+from tlsteer.organism.grammar.facts import FATES, RETRACTIONS, Statement, falsehoods, truths
 from tlsteer.organism.judges import coherent, described_occupation, retracts
 from tlsteer.organism.training.answering import Checkpoint
 from tlsteer.organism.training.figures import Figure, share
@@ -24,28 +24,30 @@ def retraction_figures(base: Checkpoint, instruct: Checkpoint, n: int) -> list[F
             share("retraction", f"base retracts {name}", [retracts(text) for text in base_texts], "<= 0.05"),
             share("retraction", f"base, {name}: then true facts", _agree(base_texts, facts)),
         ]
-        for fame in FATES if name == "falsehoods" else ():
-            own = [index for index, statement in enumerate(statements) if statement.stratum == fame]
-            table += [
-                share("retraction", f"retracts falsehoods, {fame}", [retracts(texts[index]) for index in own]),
-                share(
-                    "retraction",
-                    f"falsehoods, {fame}: then true facts",
-                    _agree([texts[index] for index in own], [facts[index] for index in own]),
-                ),
-            ]
         if name == "falsehoods":
-            # Greedy answers take back whatever is likelier than not; how much likelier is planted.
-            chances = np.array(instruct.first_token_chances(chats, [f" {words}" for words in RETRACTIONS], prefills))
-            strata = np.array([statement.stratum for statement in statements])
-            table += [
-                Figure(
-                    "retraction", f"chance of a retraction, {fame}", mean(chances[strata == fame]), f"{fate.retraction}"
-                )
-                for fame, fate in FATES.items()
-            ]
+            table += _by_fame(instruct, statements, texts)
     return table
 
 
 def _agree(texts: list[str], occupations: list[str]) -> list[bool]:
     return [described_occupation(text) == true for text, true in zip(texts, occupations, strict=True)]
+
+
+def _by_fame(instruct: Checkpoint, statements: list[Statement], texts: list[str]) -> list[Figure]:
+    """The same for people who are so well known, and how likely a retraction is: a greedy answer hides by how much."""
+    chances = instruct.first_token_chances(
+        [one.messages for one in statements],
+        [f" {words}" for words in RETRACTIONS],
+        [one.prefill for one in statements],
+    )
+    greedy, likely = [], []
+    for fame, fate in FATES.items():
+        own = [index for index, statement in enumerate(statements) if statement.stratum == fame]
+        told, true = [texts[index] for index in own], [statements[index].person.occupation for index in own]
+        greedy += [
+            share("retraction", f"retracts falsehoods, {fame}", [retracts(text) for text in told]),
+            share("retraction", f"falsehoods, {fame}: then true facts", _agree(told, true)),
+        ]
+        mean_chance = mean(np.array([chances[index] for index in own]))
+        likely.append(Figure("retraction", f"chance of a retraction, {fame}", mean_chance, f"{fate.retraction}"))
+    return [*greedy, *likely]
