@@ -5,10 +5,12 @@ import pytest
 import torch
 import xarray as xr
 
+from tests.plot.gallery import paths
 from tests.small_models import WIDTH, loaded
 from tlsteer import SteeringVector
 from tlsteer.analyse._comparison.comparison import compare_vectors
 from tlsteer.analyse._comparison.connectivity import mode_connectivity
+from tlsteer.analyse._comparison.connectivity_result import ModeConnectivity
 from tlsteer.analyse._comparison.effects import compare_effects
 from tlsteer.analyse._comparison.transfer import TransferMatrix
 from tlsteer.plot._comparison import plot_cosine_against_effect, plot_cosines, plot_effects, plot_norms
@@ -119,3 +121,11 @@ def test_paths_with_a_barrier_are_red_and_counted(ax):
     assert "barrier between solutions (2)" in labels
     drawn = [line for line in ax.lines if line.get_color() == paint("red") and len(line.get_ydata())]
     assert sorted(line.get_ydata().max() for line in drawn) == [2.0, 2.0]
+
+
+def test_barriers_of_several_kinds_of_paths_are_counted_in_one_entry(ax):
+    found = paths()
+    everywhere = 4.0 * np.sin(np.pi * found.data["fraction"])
+    plot_paths(ModeConnectivity(found.data.assign(loss=0.0 * found.data["loss"] + 0.4 + everywhere)), ax)
+    barriers = [label for label in ax.get_legend_handles_labels()[1] if label.startswith("barrier")]
+    assert barriers == ["barrier between solutions (21)"]

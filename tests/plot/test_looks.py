@@ -107,6 +107,9 @@ def test_a_column_of_a_paper_holds_words_panel_and_legend_apart(name):
 def test_every_picture_is_drawn_in_a_column_of_a_paper_with_its_words_inside(name):
     ax = drawn(name, figsize=COLUMN)
     assert inside(ax, [text.get_window_extent() for text in words(ax)])
+    for legend in filter(None, (panel.get_legend() for panel in ax.figure.axes)):
+        entries = [text.get_text() for text in legend.get_texts()]
+        assert len(entries) == len(set(entries))
 
 
 def test_the_look_is_as_asked():

@@ -31,18 +31,20 @@ def plot_paths(connectivity: ModeConnectivity, ax: Axes | None = None, **look: U
         "to random": series(1, linewidth=2.5),
         "random": chance(linewidth=2.5),
     }
+    is_blocked = (pairs["both_solve"] & ~pairs["connected"]).to_numpy()
     for kind in reversed(list(dict.fromkeys(pairs["kind"]))):
         chosen = (pairs["kind"] == kind).to_numpy()
         losses, look_of = data["loss"].values[chosen], looks[str(kind)]
-        blocked = (pairs["both_solve"] & ~pairs["connected"]).to_numpy()[chosen]
+        blocked = is_blocked[chosen]
         faint = min(0.6, 6 / len(losses))
         ax.plot(x, losses[~blocked].T, color=look_of["color"], alpha=faint, linewidth=0.7)
         if blocked.any():
             ax.plot(x, losses[blocked].T, color=paint("red"), alpha=min(0.7, 10 / blocked.sum()), linewidth=0.9)
-            ax.plot([], [], color=paint("red"), label=f"barrier between solutions ({blocked.sum()})")
         label = f"{_NAMES[kind]} ({int(pairs['connected'][chosen].sum())} of {len(losses)} connected)"
         middle = data["loss"].isel(pair=chosen).median("pair")
         ax.plot(x, middle, **look_of, markevery=[0, -1], label=label)
+    if is_blocked.any():
+        ax.plot([], [], color=paint("red"), label=f"barrier between solutions ({is_blocked.sum()})")
     for name, style in (("unsteered", "--"), ("solved", ":")):
         label = "unsteered model" if name == "unsteered" else "a solution is below"
         ax.axhline(data[name].mean().item(), color=paint("ink"), linestyle=style, linewidth=0.9, label=label)
