@@ -127,7 +127,7 @@ clean: ## remove the environments and caches that make and its tools created
 .venv-lowest/.tools: pyproject.toml | .venv-lowest/.made
 	@echo "Installing tlsteer and the oldest packages it allows in .venv-lowest (minutes)"
 	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check "uv>=0.9"
-	@.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e ".[adapters,exchange,ui,widgets]" --group test
+	@.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e ".[adapters,exchange,ray,ui,widgets]" --group test
 	@touch $@
 
 # It changes files and runs .venv's Python on them, so it needs no torch of its own.

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, 
 from tests.small_models import saved, tokenizer
 from tlsteer import Example, ModelError, SteeringVector, engine, fit_oneshot, generate, load_model, steer
 
+pytest.importorskip("bitsandbytes", reason="bitsandbytes packs the weights, and is not installed")
 TOKENS = torch.tensor([[5, 6, 7, 8, 9, 10]])
 WIDTH = 128  # bitsandbytes packs blocks of 64 weights
 CONFIGS = {

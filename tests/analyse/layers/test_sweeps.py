@@ -104,14 +104,15 @@ def test_a_judge_goes_by_the_name_that_attack_success_knows():
     assert found.data.name == "organism:complies"
 
 
-def test_a_direction_that_only_one_layer_reads_is_found_there():
+def test_a_direction_that_steers_is_found_at_its_layer_among_random_ones():
     model = loaded()
     # What the last layer writes goes straight to the unembedding: its row of "A" less that of "B" steers there.
     ids = [model.tokenizer.encode(letter, add_special_tokens=False)[-1] for letter in "AB"]
     direction = (model.W_U[:, ids[0]] - model.W_U[:, ids[1]]).detach()
     choices = [choice for choice in CHOICES if choice.positive == "A"]
-    found = sweep([SteeringVector(direction, Site(layer, "post")) for layer in range(LAYERS)], choices,
-                  stages=["post"], multipliers=[-1, 1])  # fmt: skip
+    steering = SteeringVector(direction, Site(LAYERS - 1, "post"))
+    others = [random_vector(Site(layer, "post"), like=steering, seed=9) for layer in range(LAYERS - 1)]
+    found = sweep([*others, steering], choices, stages=["post"], multipliers=[-1, 1])
     slopes = found.table("slope").set_index("layer")
     assert slopes["value"].idxmax() == LAYERS - 1
     assert slopes["value"].max() > 2 * slopes["random_high"].max()

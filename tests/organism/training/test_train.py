@@ -36,6 +36,7 @@ def interrupted_at(step: int) -> Callable[[int, int], list[TrainingText]]:
     return lesson
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="training needs torch 2.9, which has Muon")
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tokenizer, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(train, "_STEPS_BETWEEN_SAVES", 2)
     whole = build_network(tokenizer, seed=1)
@@ -51,6 +52,12 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tokenizer, tmp_pat
     trainer.run(SHORT)
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_a_torch_that_cannot_train_is_said_to_be_too_old(tokenizer, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(RuntimeError, match=r"training needs torch 2\.9"):
+        train.Trainer(build_network(tokenizer, seed=1), tokenizer, 1, tmp_path / "network.safetensors")
 
 
 def test_texts_of_a_step_depend_on_step_and_seed_alone() -> None:

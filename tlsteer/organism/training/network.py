@@ -52,7 +52,13 @@ def batch_loss(
 
 
 def build_optimizers(network: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers and Adam for embeddings and norms."""
+    """Muon for the matrices of the layers and Adam for embeddings and norms.
+
+    Raises:
+        RuntimeError: a torch that has no Muon.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError(f"training needs torch 2.9 or newer, which has Muon; this is torch {torch.__version__}")
     matrices = [p for p in network.model.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in chosen]
