@@ -124,7 +124,7 @@ def test_another_thread_waits_its_turn(model):
     expected = calls(model)["generate"](0)
     with ts.steer(model, vector(1)):
         threads = [in_thread(lambda: calls(model)["generate"](0)) for _ in range(2)]
-        model(torch.tensor([[5, 6, 7]]))  # text would be padded, which tokenizers before 0.23 allow one thread at a time
+        model(torch.tensor([[5, 6, 7]]))  # tokenizers before 0.23 pad text in one thread at a time
     for thread, found in threads:
         thread.join()
         assert found == [expected]
