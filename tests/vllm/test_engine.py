@@ -82,6 +82,22 @@ def test_the_same_tokens_are_steered_and_the_receipt_says_so(start, positions):
     )
 
 
+def test_two_workers_that_share_a_model_write_what_one_does(start):
+    engine = start(apart=True, tensor_parallel_size=2)
+    plain = ids_of(engine)
+    assert plain == ids_of(engine, where=engine.reference)
+    for operation, site in (
+        (ts.Add(), Site(2)),
+        (ts.Clamp(0.5), Site(1, "mid")),
+        (ts.Ablate(), Site(LAYERS - 1, "post")),
+    ):
+        todo = ts.Intervention(vectors(4, site, operation), [0.0, 1.0, 1.5, 2.0])
+        steered = ids_of(engine, todo)
+        assert steered == ids_of(engine, todo, where=engine.reference), (site, operation)
+        assert steered[0] == plain[0]
+        assert steered != plain
+
+
 def test_requests_that_give_way_for_lack_of_memory_are_steered_anew(start, monkeypatch):
     tight = start(enable_prefix_caching=False, num_gpu_blocks_override=8, block_size=32)
     prompts, todo = [f"{PROMPTS[i % 4]} {i}" for i in range(12)], ts.Intervention(vectors(12), [1.5] * 12)
