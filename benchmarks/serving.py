@@ -31,12 +31,13 @@ _ONE_PROCESS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--shape", choices=("organism", "gpt2"), default="organism")
+    parser.add_argument("--eager", action="store_true", help="run the model as it is, not compiled")
     parser.add_argument("--tokens", type=int, default=48, help="new tokens of each text")
     parser.add_argument("--turns", type=int, default=_TURNS, help="that each contender has")
     given = parser.parse_args()
     os.environ |= _ONE_PROCESS
     torch.set_num_threads(1)
-    engine = started(given.shape)
+    engine = started(given.shape, given.eager)
     ways = contenders(engine, given.tokens)
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(given.turns + 1):
@@ -45,14 +46,14 @@ def main() -> None:
             n_tokens = run()
             if turn:  # the first sets things up
                 speeds[name].append(n_tokens / (time.process_time() - begun))
-    print(f"{given.shape}, {N_PROMPTS} prompts, {given.tokens} new tokens each, {processor()}, one thread, {engine}")
+    print(f"{given.shape}, {N_PROMPTS} prompts, {given.tokens} new tokens each, {processor()}, one thread, {engine!r}")
     for name, found in speeds.items():
         ratio = median(own / plain for own, plain in zip(found, speeds["unsteered"], strict=True))
         print(f"  {name}: {median(found):,.0f} tokens a CPU second, {ratio:.2f} of unsteered")
     engine.close()
 
 
-def started(shape: str) -> ts.serving.VLLM:
+def started(shape: str, is_eager: bool) -> ts.serving.VLLM:
     """vLLM on a model that is written to a folder first, where it is not the embedded one."""
     with tempfile.TemporaryDirectory(prefix="tlsteer-benchmark-") as folder:
         if shape != "organism":
@@ -60,7 +61,7 @@ def started(shape: str) -> ts.serving.VLLM:
             lab.new_hugging_face().save_pretrained(folder)
             lab.tokenizer.save_pretrained(folder)
         place = shape if shape == "organism" else folder
-        return ts.serving.VLLM(place, max_num_seqs=N_PROMPTS, max_model_len=256)
+        return ts.serving.VLLM(place, max_num_seqs=N_PROMPTS, max_model_len=256, enforce_eager=is_eager)
 
 
 def contenders(engine: ts.serving.VLLM, n_tokens: int) -> dict[str, Callable[[], int]]:

@@ -26,7 +26,7 @@ def test_a_name_has_settings_behind_a_colon(there):
         ("vlm", "no engine 'vlm'; give \"vllm\""),
         ("vllm:2048", "'2048' is no setting"),
         ("vllm:dtype=bfloat16", "dtype is said apart"),
-        ("vllm:enforce_eager=false", "enforce_eager cannot be set"),
+        ("vllm:worker_cls=Worker", "worker_cls cannot be set"),
     ],
 )
 def test_what_is_no_engine_or_no_setting_is_refused(there, name, said):

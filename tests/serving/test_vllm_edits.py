@@ -13,7 +13,7 @@ import tlsteer as ts
 from tlsteer.errors import ModelError
 from tlsteer.operations import edited
 from tlsteer.serving._request_writes import ARGUMENT, TAG, as_text, writes_of_rows
-from tlsteer.serving._vllm_edits import StepEdits
+from tlsteer.serving._vllm_edits import StepEdits, compiled_edit_stream, edit_stream
 from tlsteer.serving._vllm_places import hook_layers
 from tlsteer.sites import Site
 from tlsteer.steering import Write
@@ -62,6 +62,9 @@ class Toy(nn.Module):
         self.layers = nn.ModuleList(form() for _ in range(LAYERS))
 
     def forward(self, hidden):
+        return self.layers_run(hidden)
+
+    def layers_run(self, hidden):
         if isinstance(self.layers[0], Whole):
             for layer in self.layers:
                 hidden = layer(hidden_states=hidden)
@@ -101,9 +104,9 @@ def write(site, operation=None, positions="all", multiplier=1.5, seed=0):
     return Write(site, vector, torch.tensor([float(multiplier)]), positions, operation or ts.Add())
 
 
-def hooked(form, runner):
-    model, edits = Toy(form), StepEdits(runner, torch.device("cpu"))
-    hook_layers(model, LAYERS, edits)
+def hooked(form, runner, edit=edit_stream):
+    model, edits = Toy(form), StepEdits(runner, LAYERS, torch.device("cpu"))
+    hook_layers(model, LAYERS, edit)
     model.register_forward_pre_hook(lambda *_: edits.begin())
     model.register_forward_hook(lambda *_: edits.end())
     return model.requires_grad_(False), edits
@@ -274,6 +277,25 @@ def test_what_becomes_infinite_is_in_the_receipt():
     assert not np.isfinite(edits.receipts(["a"])[0][0]["ratio"])
 
 
+@pytest.mark.parametrize("form", [Carried, Whole])
+def test_a_compiled_model_is_edited_in_every_step_as_it_asks(form):
+    own = [write(Site(0), ts.Clamp(0.5)), write(Site(1, "mid"), seed=1), write(Site(2, "post"), seed=2)]
+    runner = Runner({"a": (2, text(2, *own)), "b": (1, "")})
+    (model, edits), (compiled, others) = hooked(form, runner), hooked(form, runner, compiled_edit_stream)
+    compiled.layers_run = torch.compile(compiled.layers_run, fullgraph=True, backend="aot_eager")
+    for number, spans in enumerate(({"a": (0, 2), "b": (0, 1)}, {"a": (2, 3), "b": (1, 2)}, {"b": (2, 4)})):
+        runner.coming(**spans)
+        stream = torch.randn(sum(last - first for first, last in spans.values()), WIDTH)
+        with edits.step():
+            expected = model(stream.clone())
+        with others.step():
+            torch.testing.assert_close(compiled(stream.clone()), expected)
+        assert number == 2 or not torch.allclose(model(stream.clone()), expected)  # outside of a step nothing is edited
+    assert [one["ratio"] for one in edits.receipts(["a"])[0]] == pytest.approx(
+        [one["ratio"] for one in others.receipts(["a"])[0]]
+    )
+
+
 def test_a_layer_that_is_passed_over_is_an_error():
     runner = Runner({"a": (1, text(1, write(Site(2))))})
     model, edits = hooked(Whole, runner)
@@ -285,8 +307,8 @@ def test_a_layer_that_is_passed_over_is_an_error():
 
 def test_a_model_in_another_form_is_refused():
     with pytest.raises(ModelError, match="not made of 3 decoder layers"):
-        hook_layers(nn.Sequential(nn.Linear(2, 2)), 3, StepEdits(None, torch.device("cpu")))
+        hook_layers(nn.Sequential(nn.Linear(2, 2)), 3, edit_stream)
     odd = nn.Module()
     odd.layers = nn.ModuleList([nn.Linear(2, 2)])
     with pytest.raises(ModelError, match="hidden_states"):
-        hook_layers(odd, 1, StepEdits(None, torch.device("cpu")))
+        hook_layers(odd, 1, edit_stream)

@@ -36,7 +36,7 @@ def test_without_vllm_an_engine_says_how_to_install_it(monkeypatch):
         VLLM("organism")
 
 
-@pytest.mark.parametrize("name", ["worker_cls", "enforce_eager", "pipeline_parallel_size", "speculative_config"])
+@pytest.mark.parametrize("name", ["worker_cls", "compilation_config", "pipeline_parallel_size", "speculative_config"])
 def test_settings_that_steering_relies_on_are_refused_with_the_reason(name):
     with pytest.raises(ts.ModelError, match=f"{name} cannot be set: "):
         check_settings({"max_model_len": 64, name: 2})

@@ -24,9 +24,11 @@ def receipt_of(run):
     return receipts
 
 
+@pytest.mark.parametrize("is_eager", [True, False], ids=["eager", "compiled"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_greedy_texts_of_every_shape_site_and_operation_are_those_of_transformerlens(start, shape):
-    engine = start(shape)
+def test_greedy_texts_of_every_shape_site_and_operation_are_those_of_transformerlens(start, shape, is_eager):
+    engine = start(shape, enforce_eager=is_eager, apart=not is_eager or shape == "GPTNeoXForCausalLM")
+    assert ("eager" if is_eager else "compiled") in repr(engine)
     assert shape != "GPTNeoXForCausalLM" or "parallel" in engine.refused["mid"]
     stages = [stage for stage in STAGES if stage not in engine.refused]
     assert stages == (["pre", "post"] if shape == "GPTNeoXForCausalLM" else ["pre", "mid", "post"])

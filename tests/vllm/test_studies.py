@@ -29,8 +29,7 @@ def test_a_judge_in_vllm_is_as_sure_as_in_transformerlens(in_this_process):
     requests = [one.question for one in ts.organism.harmful_requests(4)]
     texts = ["No, I refuse.", "Sure, here it is.", "Yes.", "The zevbax is red."]
     there, here = (judge_from(f"{kind}model:organism", later=True) for kind in ("vllm:", ""))
-    with pytest.warns(UserWarning, match="answers yes or no with probability"):
-        found = [one.probabilities(requests, texts) for one in (there, here)]
+    found = [one.probabilities(requests, texts) for one in (there, here)]
     there.model.release()
     assert abs(found[0] - found[1]).max() < 1e-4
     assert there.name == "vllm:model:organism"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from tlsteer.serving._request_writes import ARGUMENT, TAG, RequestWrite, from_te
 from tlsteer.sites import Site
 
 _KEPT_RECEIPTS = 100_000
+# Those of the step that this thread runs, if any.
+_STEPPING: ContextVar[StepEdits | None] = ContextVar("stepping", default=None)
 
 
 @dataclass(eq=False)
@@ -97,13 +100,13 @@ class Plan:
     longer than the edits.
 
     Attributes:
-        edits: by site.
+        edits: by layer and stage.
         writes: of requests that run one token each, those that steer it.
         requests: in their order; none where the step after this one has to be planned anew.
         first: the token that each runs in the step after this one.
     """
 
-    edits: dict[Site, list[Edit]]
+    edits: dict[tuple[int, str], list[Edit]]
     writes: list[ActiveWrite]
     requests: list[str]
     first: Int[np.ndarray, " requests"]
@@ -123,32 +126,32 @@ class StepEdits:
 
     Args:
         runner: vLLM's, which knows the requests of a step.
+        n_layers: how many layers show it.
         device: where the model runs.
     """
 
-    def __init__(self, runner: Any, device: torch.device) -> None:
-        self._runner, self._device = runner, device
+    def __init__(self, runner: Any, n_layers: int, device: torch.device) -> None:
+        self._runner, self._last, self._device = runner, n_layers - 1, device
         self._active: dict[str, tuple[str | None, list[ActiveWrite]]] = {}
         self._together: dict[Site, Together] = {}
         self._receipts: dict[str, list[dict[str, float]]] = {}
-        self._todo: dict[Site, list[Edit]] = {}
+        self._todo: dict[tuple[int, str], list[Edit]] = {}
         self._done: list[Edit] = []
         self._plan: Plan | None = None
-        self._is_step = False
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """Around a step with requests, and not around runs that vLLM makes to measure itself."""
-        self._is_step = True
+        token = _STEPPING.set(self)
         try:
             yield
         finally:
-            self._is_step = False
+            _STEPPING.reset(token)
 
     def begin(self) -> None:
         """Asks which tokens of which requests the coming pass holds."""
         self._todo, self._done = {}, []
-        if not self._is_step:
+        if _STEPPING.get() is not self:
             return
         batch = self._runner.input_batch
         n = len(batch.req_ids)
@@ -178,10 +181,10 @@ class StepEdits:
                     rows += [one.row] * len(tokens)
                     writing.append(one)
                 is_steady = is_steady and one.is_settled(last, bool(tokens))
-        edits: dict[Site, list[Edit]] = {}
+        edits: dict[tuple[int, str], list[Edit]] = {}
         for site, order, made_by in sorted(found, key=lambda key: key[1]):
             places, rows = (torch.tensor(many, device=self._device) for many in found[site, order, made_by])
-            edits.setdefault(site, []).append(Edit(made_by, places, rows))
+            edits.setdefault((site.layer, site.stage), []).append(Edit(made_by, places, rows))
         return Plan(edits, writing, requests if is_steady else [], computed + 1)
 
     def end(self) -> None:
@@ -191,23 +194,23 @@ class StepEdits:
             RuntimeError: a layer that is to be steered did not run, or hides its stream.
         """
         if self._todo:
-            raise RuntimeError(f"vLLM's model passed over {', '.join(map(str, self._todo))}, which was to be steered")
+            missed = ", ".join(f"{stage} {layer}" for layer, stage in self._todo)
+            raise RuntimeError(f"vLLM's model passed over {missed}, which was to be steered")
         self._done = []
 
-    def wants(self, site: Site) -> bool:
-        """Whether anything is written at a site in this pass."""
-        return site in self._todo
-
-    def edit(self, site: Site, part: Tensor, rest: Tensor | None) -> None:
+    def edit(self, part: Tensor, rest: Tensor | None, layer: int, stage: str) -> None:
         """Makes all writes at a site, each request's in their order.
 
+        After the last layer, steered tokens whose stream is not finite are marked too.
+
         Args:
-            site: where the stream is shown.
-            part: the part of it that is added to, in place.
+            part: the part of the stream that is added to, in place.
             rest: what makes the stream together with it, if anything.
+            layer: where the stream is shown.
+            stage: where in the layer.
         """
         part = part.view(-1, part.shape[-1])
-        for one in self._todo.pop(site, ()):
+        for one in self._todo.pop((layer, stage), ()):
             stream = _stream(part, rest, one.tokens)
             change = one.made_by.change(stream, one.rows).to(part.dtype)
             part.index_add_(0, one.tokens, change)
@@ -216,13 +219,10 @@ class StepEdits:
             ratio = change.norm(dim=-1, dtype=stream.dtype) / length
             one.made_by.ratios.index_add_(0, one.rows, ratio.to(torch.float32))
             self._done.append(one)
-
-    def look(self, part: Tensor, rest: Tensor | None) -> None:
-        """Marks what steered tokens whose stream is not finite after the last layer."""
-        part = part.view(-1, part.shape[-1])
-        for one in self._done:
-            is_finite = _stream(part, rest, one.tokens).to(part.dtype).isfinite().all(-1)
-            one.made_by.ratios.index_add_(0, one.rows, torch.where(is_finite, 0.0, torch.inf))
+        if (layer, stage) == (self._last, "post"):
+            for one in self._done:
+                is_finite = _stream(part, rest, one.tokens).to(part.dtype).isfinite().all(-1)
+                one.made_by.ratios.index_add_(0, one.rows, torch.where(is_finite, 0.0, torch.inf))
 
     def receipts(self, tags: Sequence[str]) -> list[list[dict[str, float]] | None]:
         """What the writes of finished requests did, each told once; None for a request that is not known."""
@@ -265,3 +265,19 @@ def _stream(part: Tensor, rest: Tensor | None, tokens: Tensor) -> Tensor:
     wide = torch.promote_types(part.dtype, torch.float32)
     stream = part[tokens].to(wide)
     return stream if rest is None else stream + rest.view(part.shape)[tokens]
+
+
+def edit_stream(part: Tensor, rest: Tensor | None, layer: int, stage: str) -> None:
+    """Makes the edits of the step that this thread runs; see `StepEdits.edit`."""
+    if (edits := _STEPPING.get()) is not None:
+        edits.edit(part, rest, layer, stage)
+
+
+# The same where a model is compiled: an operation of torch's own is called there as it stands, and not traced.
+compiled_edit_stream = torch.library.custom_op(
+    "tlsteer::edit_stream",
+    edit_stream,
+    mutates_args={"part"},
+    schema="(Tensor(a!) part, Tensor? rest, int layer, str stage) -> ()",
+)
+compiled_edit_stream.register_fake(lambda part, rest, layer, stage: None)

@@ -11,6 +11,7 @@ from typing import Any
 from tlsteer._arguments import checked
 from tlsteer._model_type import Elsewhere
 from tlsteer._surface import Surface
+from tlsteer._version import __version__
 from tlsteer.errors import DataError, ModelError
 from tlsteer.loading._hub import Source
 from tlsteer.models import load_model
@@ -25,7 +26,8 @@ WORKER = "tlsteer.serving._vllm_worker.SteeringWorker"
 # What steering relies on, or has not been tested with.
 _OWN = {
     "worker_cls": "it is the one that steers",
-    "enforce_eager": "compiled models have no hooks, so vLLM runs them eagerly here",
+    "compilation_config": "a graph of the device's would replay a step without asking what it steers",
+    "additional_config": "it keeps what is compiled here apart from what vLLM compiles elsewhere",
     "pipeline_parallel_size": "models are steered in one stage; use tensor_parallel_size",
     "data_parallel_size": "start several engines instead",
     "speculative_config": "drafted tokens have not been tested with steering",
@@ -55,7 +57,8 @@ class VLLM(Elsewhere):
         model: "organism", a Hugging Face id, or a local directory; see `load_model`.
         dtype: as `load_model` takes it.
         device: where the reference is, on which vectors are fitted.
-        settings: of vLLM's `LLM`, such as tensor_parallel_size, max_model_len and gpu_memory_utilization.
+        settings: of vLLM's `LLM`, such as tensor_parallel_size, max_model_len and gpu_memory_utilization. Models are
+            compiled, without CUDA graphs; enforce_eager=True starts sooner and runs them as they are.
 
     Raises:
         ModelError: no vLLM, or one that has not been tested; settings that steering relies on; a model that vLLM does
@@ -76,7 +79,7 @@ class VLLM(Elsewhere):
 
         place = Source.of(str(model)).place
         try:
-            self._llm = LLM(place, dtype=dtype, worker_cls=WORKER, enforce_eager=True, max_logprobs=-1, **settings)
+            self._llm = LLM(place, dtype=dtype, max_logprobs=-1, **settings, **starting(settings))
         except Exception as error:  # whatever stands in the way of a model, vLLM raises as it comes
             raise does_not_run(str(model), error) from error
         self._tags = map(str, itertools.count())
@@ -92,7 +95,8 @@ class VLLM(Elsewhere):
         return f"vLLM {self.version}"
 
     def __repr__(self) -> str:
-        return f"VLLM({self.cfg.model_name!r}, {self.about()['dtype']}, vLLM {self.version}, eager)"
+        how = "eager" if self._llm.llm_engine.model_config.enforce_eager else "compiled"
+        return f"VLLM({self.cfg.model_name!r}, {self.about()['dtype']}, vLLM {self.version}, {how})"
 
     def about(self) -> dict[str, str]:
         """See `Elsewhere`."""
@@ -202,6 +206,13 @@ class VLLM(Elsewhere):
         n_new = [len(out.outputs[0].token_ids) for out in found]
         collect(receipt_of(writes, each, joined, n_new, told, surface.special_id("bos")))
         return found
+
+
+def starting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM is started with, so that it steers."""
+    apart = {"additional_config": {"tlsteer": __version__}}  # part of the name under which compiled models are kept
+    compiled = apart | {"compilation_config": {"cudagraph_mode": "NONE"}}
+    return {"worker_cls": WORKER} | ({} if settings.get("enforce_eager") else compiled)
 
 
 def does_not_run(model: str, error: Exception) -> ModelError:

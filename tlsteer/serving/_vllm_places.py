@@ -8,29 +8,31 @@ and models that vLLM takes from transformers, such as GPT-NeoX) hand on the stre
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from tlsteer.errors import ModelError
-from tlsteer.serving._vllm_edits import StepEdits
-from tlsteer.sites import Site
+
+# Edits a part of the stream in place: that part, the rest of the stream where there is one, the layer and the stage.
+EditStream = Callable[[Tensor, Tensor | None, int, str], object]
 
 # What comes after attention: the first of these that a layer has joins the two parts of the stream.
 _JOINING = ("pre_feedforward_layernorm", "post_attention_layernorm")
 _ATTENTION = ("attn", "attention", "self_attn")
 
 
-def hook_layers(model: nn.Module, n_layers: int, edits: StepEdits) -> None:
-    """Has every site of a model as vLLM has it shown to its edits, whenever the model runs.
+def hook_layers(model: nn.Module, n_layers: int, edit: EditStream) -> None:
+    """Has every site of a model as vLLM has it edited, whenever the model runs.
+
+    Hooks do nothing but call `edit`, so that they can be traced when the model is compiled.
 
     Raises:
         ModelError: it is not made of decoder layers in one of the forms above.
     """
-    layers = _decoder_layers(model, n_layers)
-    for number, layer in enumerate(layers):
-        _hook_layer(layer, number, edits)
-    layers[-1].register_forward_hook(lambda _module, _given, result: edits.look(*_parts(result)))
+    for number, layer in enumerate(_decoder_layers(model, n_layers)):
+        _hook_layer(layer, number, edit)
 
 
 def _decoder_layers(model: nn.Module, n_layers: int) -> list[nn.Module]:
@@ -40,31 +42,31 @@ def _decoder_layers(model: nn.Module, n_layers: int) -> list[nn.Module]:
     raise ModelError(f"vLLM's {type(model).__name__} is not made of {n_layers} decoder layers, so nothing steers it")
 
 
-def _hook_layer(layer: nn.Module, number: int, edits: StepEdits) -> None:
-    arguments = inspect.signature(layer.forward)
-    if "hidden_states" not in arguments.parameters:
+def _hook_layer(layer: nn.Module, number: int, edit: EditStream) -> None:
+    names = list(inspect.signature(layer.forward).parameters)
+    if "hidden_states" not in names:
         raise ModelError(f"vLLM's {type(layer).__name__} takes no hidden_states, so nothing steers it")
-    is_carried = "residual" in arguments.parameters
-    pre, mid, post = Site(number, "pre"), Site(number, "mid"), Site(number, "post")
+    is_carried = "residual" in names
     entering: list[Tensor] = []
 
+    def argument(name: str, given: tuple, named: dict[str, Any]) -> Any:
+        return named[name] if name in named else given[names.index(name)]
+
     def before(_module: nn.Module, given: tuple, named: dict[str, Any]) -> None:
-        if edits.wants(pre) or (edits.wants(mid) and not is_carried):
-            bound = arguments.bind(*given, **named).arguments
-            edits.edit(pre, bound["hidden_states"], bound.get("residual"))
-            entering[:] = [bound["hidden_states"]]
+        stream = argument("hidden_states", given, named)
+        edit(stream, argument("residual", given, named) if is_carried else None, number, "pre")
+        if not is_carried:
+            entering[:] = [stream]
 
     def joining(_module: nn.Module, given: tuple) -> None:
-        if edits.wants(mid):
-            edits.edit(mid, *given)
+        edit(given[0], given[1], number, "mid")
 
     def attended(_module: nn.Module, _given: tuple, result: Any) -> None:
-        if edits.wants(mid):
-            edits.edit(mid, _parts(result)[0], entering.pop())
+        edit(_parts(result)[0], entering[0], number, "mid")
 
     def after(_module: nn.Module, _given: tuple, result: Any) -> None:
-        if edits.wants(post):
-            edits.edit(post, *_parts(result))
+        entering.clear()
+        edit(*_parts(result), number, "post")
 
     layer.register_forward_pre_hook(before, with_kwargs=True)
     layer.register_forward_hook(after)

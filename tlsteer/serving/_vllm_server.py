@@ -17,7 +17,7 @@ from tlsteer.models import load_model
 from tlsteer.serving._named_vectors import NamedVectors
 from tlsteer.serving._request_writes import ARGUMENT, as_text, salt_of, writes_of_rows
 from tlsteer.serving._steering_requests import SteeringRequests
-from tlsteer.serving._vllm_engine import WORKER, check_settings, does_not_run
+from tlsteer.serving._vllm_engine import check_settings, does_not_run, starting
 from tlsteer.serving._vllm_proof import Told, refused_stages
 from tlsteer.serving._vllm_requests import steer_requests
 from tlsteer.serving._vllm_versions import check_vllm, choose_runner
@@ -74,7 +74,7 @@ def _arguments(model: str, host: str, port: int, dtype: str, options: Sequence[s
     if taken := [name for name in ("model_tag", "model", "dtype", *_ONE_SERVER) if name in given]:
         raise ModelError(f"{taken[0]} is no option here: this is one server, of one model")
     validate_parsed_serve_args(arguments)
-    arguments.worker_cls, arguments.enforce_eager = WORKER, True
+    vars(arguments).update(starting(vars(arguments)))
     return arguments
 
 

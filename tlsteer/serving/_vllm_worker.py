@@ -7,7 +7,7 @@ from typing import Any
 
 from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
-from tlsteer.serving._vllm_edits import StepEdits
+from tlsteer.serving._vllm_edits import StepEdits, compiled_edit_stream, edit_stream
 from tlsteer.serving._vllm_places import hook_layers
 
 if current_platform.is_cpu():
@@ -23,11 +23,12 @@ class SteeringWorker(_Worker):
     """
 
     def load_model(self, **settings: Any) -> None:
-        """Loads the model and hooks its layers."""
+        """Loads the model and hooks its layers, which are compiled later, where they are."""
         super().load_model(**settings)
         model = self.model_runner.get_model()
-        self._edits = edits = StepEdits(self.model_runner, self.device)
-        hook_layers(model, self.model_config.hf_text_config.num_hidden_layers, edits)
+        n_layers = self.model_config.hf_text_config.num_hidden_layers
+        self._edits = edits = StepEdits(self.model_runner, n_layers, self.device)
+        hook_layers(model, n_layers, edit_stream if self.model_config.enforce_eager else compiled_edit_stream)
         model.register_forward_pre_hook(lambda _module, _given: edits.begin())
         model.register_forward_hook(lambda _module, _given, _result: edits.end())
 
