@@ -7,12 +7,7 @@ from tlsteer.judges import judge_from
 from tlsteer.studies import find_study
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-
-
-def test_a_study_finds_the_same_with_vllm_writing_its_texts(in_this_process, tmp_path):
+def test_a_study_finds_the_same_with_vllm_writing_its_texts(tmp_path):
     settings = dict(n_fits=1, n_tests=4, steps=2, multipliers=(1.0,), max_new_tokens=12, device="cpu", progress=False)
     run = find_study("refusal").run
     here = run("organism", run_dir=tmp_path / "here", **settings)
@@ -25,7 +20,7 @@ def test_a_study_finds_the_same_with_vllm_writing_its_texts(in_this_process, tmp
         run("organism", run_dir=tmp_path / "there", **settings)
 
 
-def test_a_judge_in_vllm_is_as_sure_as_in_transformerlens(in_this_process):
+def test_a_judge_in_vllm_is_as_sure_as_in_transformerlens():
     requests = [one.question for one in ts.organism.harmful_requests(4)]
     texts = ["No, I refuse.", "Sure, here it is.", "Yes.", "The zevbax is red."]
     there, here = (judge_from(f"{kind}model:organism", later=True) for kind in ("vllm:", ""))
