@@ -50,7 +50,8 @@ def _hook_layer(layer: nn.Module, number: int, edit: EditStream) -> None:
     entering: list[Tensor] = []
 
     def argument(name: str, given: tuple, named: dict[str, Any]) -> Any:
-        return named[name] if name in named else given[names.index(name)]
+        place = names.index(name)
+        return given[place] if place < len(given) else named.get(name)
 
     def before(_module: nn.Module, given: tuple, named: dict[str, Any]) -> None:
         stream = argument("hidden_states", given, named)
@@ -59,7 +60,8 @@ def _hook_layer(layer: nn.Module, number: int, edit: EditStream) -> None:
             entering[:] = [stream]
 
     def joining(_module: nn.Module, given: tuple) -> None:
-        edit(given[0], given[1], number, "mid")
+        # One whose norms do not join the parts is found out when the engine starts.
+        edit(given[0], given[1] if len(given) > 1 else None, number, "mid")
 
     def attended(_module: nn.Module, _given: tuple, result: Any) -> None:
         edit(_parts(result)[0], entering[0], number, "mid")
