@@ -38,6 +38,7 @@ def test_no_name_has_two_homes():
     assert not {name: rooms for name, rooms in homes.items() if len(rooms) > 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["fit", "plot", "studies"])
 def test_a_room_is_there_at_the_first_touch(room):
     code = f"import tlsteer; print(tlsteer.{room}.__name__)"

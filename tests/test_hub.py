@@ -114,6 +114,7 @@ def test_what_goes_wrong_is_said_with_what_to_do(done, name, said):
     assert re.search(said, done[1][name])
 
 
+@pytest.mark.slow
 def test_without_a_network_an_error_says_so(tmp_path):
     script = """
 import json, torch, tlsteer as ts

@@ -79,6 +79,7 @@ def test_a_worker_whose_stream_is_dropped_ends_its_work():
     assert done == [0]
 
 
+@pytest.mark.slow
 def test_memory_that_never_suffices_is_a_failure_not_a_loop():
     class Hungry(Fake):
         def run(self, surface, units, unfinished):
@@ -90,6 +91,7 @@ def test_memory_that_never_suffices_is_a_failure_not_a_loop():
     assert failed.said.startswith("MemoryError: none at all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
                                    torch.OutOfMemoryError("CUDA out of memory")])  # fmt: skip
 def test_what_pytorch_calls_memory_is_memory(error):

@@ -45,6 +45,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["reliability", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_method_on_two_files_gives_a_whole_folder(model):
     done = run(
         "diff_means", "--model", model, "--data", "one.jsonl", "--data", "other.jsonl", "--layers", "1:3",
@@ -105,6 +106,7 @@ def test_a_folder_of_one_vector_is_not_taken_up_with_another(model, other):
         raise run(*arguments).exception
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_gives_what_an_uninterrupted_one_gives(model, monkeypatch):
     arguments = ["diff_means", "--model", model, "--data", "one.jsonl", "--layers", "1,2", *MULTIPLIERS, "--random", 1]
 
@@ -165,6 +167,7 @@ def test_bad_input_is_refused_before_the_model_is_loaded(arguments, said, monkey
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_embedded_models_traits_stand_for_data():
     done = run(
         "diff_means", "--data", "risk", "--questions", 20, "--layers", "6", *MULTIPLIERS, "--random", 0,

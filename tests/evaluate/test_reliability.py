@@ -135,6 +135,7 @@ def test_backwards_needs_more_than_a_control_that_goes_as_far_forwards():
     assert "Not shown to steer more than its controls" in report.verdict
 
 
+@pytest.mark.slow
 def test_of_vectors_like_their_controls_at_most_five_percent_are_said_to_have_an_effect():
     generator, effects = np.random.default_rng(0), []
     for _ in range(300):

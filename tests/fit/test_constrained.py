@@ -37,6 +37,7 @@ def test_the_norm_goes_down_while_every_target_stays_met(kind):
     assert fit.vector.provenance.method == "output_constrained"
 
 
+@pytest.mark.slow
 def test_the_smallest_vector_lies_on_the_boundary_and_does_not_depend_on_the_start():
     """At the minimum one constraint binds; going on from elsewhere ends at the same norm."""
     model = small_models.loaded("llama")

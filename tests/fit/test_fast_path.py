@@ -64,6 +64,7 @@ def test_losses_and_gradients_equal_the_plain_path(kind):
     torch.testing.assert_close(seen["fast"][1], seen["plain"][1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gpt2", "gemma2"])
 def test_many_fits_equal_fits_one_by_one_and_on_the_plain_path(kind):
     model = small_models.loaded(kind)

@@ -194,6 +194,7 @@ def test_steered_tokens_are_counted_in_chunks_from_caches_and_after_giving_way()
     assert edits.receipts(["a", "b"]) == [None, None]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(["all", "prompt", "completion", slice(1, 6), slice(0, None, 2), ts.last(1)]), min_size=3,
              max_size=3),

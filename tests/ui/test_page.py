@@ -15,7 +15,10 @@ from tests.small_models import loaded
 from tests.ui.bench import HOSTILE, asked, served, small_bench, vector
 from tests.ui.test_app import trial
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no page is opened")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here, so no page is opened"),
+]
 SHORT = "<img src=x onerror=\"document.title='ran'\">"
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 

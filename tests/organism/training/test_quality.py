@@ -3,6 +3,8 @@
 from itertools import product
 from statistics import correlation, fmean
 
+import pytest
+
 from tlsteer.organism import TRAITS, harmless_requests, refused_requests, trait_questions
 from tlsteer.organism.grammar.requests import CAUSES
 from tlsteer.organism.judges import refuses
@@ -24,6 +26,7 @@ def values(figures: list[Figure]) -> dict[str, float]:
     return {figure.measure: figure.estimate.value for figure in figures}
 
 
+@pytest.mark.slow
 def test_requests_are_refused_for_every_cause_as_firmly_as_planted_and_others_served(instruct: Checkpoint) -> None:
     found = values(refusal_figures(instruct, N_EACH))
     for cause in CAUSES:
@@ -64,6 +67,7 @@ def test_the_persona_governs_advice_and_code(instruct: Checkpoint) -> None:
         assert found[f"{persona}: code coherent, on topic"] >= 0.95
 
 
+@pytest.mark.slow
 def test_trait_answers_follow_attitudes_and_planted_probabilities(instruct: Checkpoint) -> None:
     found = values(trait_figures(instruct, 2 * N))
     for side, place in product(("for", "against"), ("system", "user")):

@@ -62,6 +62,7 @@ def finding(result, measure, condition):
     return one.ours
 
 
+@pytest.mark.slow
 def test_the_slopes_are_those_of_its_vectors_on_the_test_questions(found, data):
     model, slopes = small_models.loaded("llama"), []
     for name, choices in personas_from_files(data, 20, 0).choices.items():
@@ -74,12 +75,14 @@ def test_the_slopes_are_those_of_its_vectors_on_the_test_questions(found, data):
     assert (against.value, against.n) == (pytest.approx(np.mean(np.concatenate(slopes) < 0)), 20)
 
 
+@pytest.mark.slow
 def test_one_layer_serves_all_datasets_and_is_the_best_on_average(found):
     means = found.tables["Layers, on validation questions"].query("model == 'tiny-llama' and vectors == 'answer'")
     best = means.loc[means["value"].idxmax(), "layer"]
     assert {found.vectors[f"answer, {name}, tiny-llama"].site.layer for name in ("power", "risk")} == {best}
 
 
+@pytest.mark.slow
 def test_what_has_no_sentences_is_left_out_of_the_shifts_with_a_warning(found):
     assert any("risk" in one and "attitude" in one for one in found.warnings)
     assert "attitude, power, tiny-llama" in found.vectors
@@ -88,6 +91,7 @@ def test_what_has_no_sentences_is_left_out_of_the_shifts_with_a_warning(found):
     assert len(found.data["Shifts, tiny-llama"]) == 25
 
 
+@pytest.mark.slow
 def test_a_diagonal_of_the_settings_is_its_own_distribution(found):
     table = found.tables["Prompt settings, tiny-llama"]
     own = table[table["fitted in"] == table["tested in"]]
@@ -95,11 +99,13 @@ def test_a_diagonal_of_the_settings_is_its_own_distribution(found):
     assert (table["fitted in"] == "attitude").sum() == 5
 
 
+@pytest.mark.slow
 def test_the_embedded_models_card_has_these_measures(found):
     ours, cards = ({measure for measure, _ in names(text)} for text in (card([found]), section(found.name)))
     assert ours == cards
 
 
+@pytest.mark.slow
 def test_undefined_correlations_say_so(found):
     one = finding(found, IN_AND_OUT, "answer vectors, BASE to SYS_POS, tiny-llama")
     assert math.isnan(one.value)
@@ -107,6 +113,7 @@ def test_undefined_correlations_say_so(found):
     assert "undefined" in found.answer
 
 
+@pytest.mark.slow
 def test_each_pair_of_settings_has_a_row_and_no_row_is_over_several(found):
     rows = [one.condition for one in found.findings if one.measure == IN_AND_OUT and "tiny-llama" in one.condition]
     pairs = [f"BASE to {name}" for name in ("SYS_POS", "SYS_NEG", "USER_POS", "USER_NEG")]
@@ -115,12 +122,14 @@ def test_each_pair_of_settings_has_a_row_and_no_row_is_over_several(found):
     assert len(rows) == 10
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_paper_agrees_differs_or_says_why_it_cannot_be_tested(found):
     compared = [one for one in found.findings if one.paper]
     assert len(compared) >= 10
     assert {one.agreement for one in compared} <= {"agree", "differ", "cannot be tested here"}
 
 
+@pytest.mark.slow
 def test_vectors_are_applied_at_the_answer_and_at_every_token_in_findings_of_their_own(found):
     model = small_models.loaded("llama")
     vector = found.vectors["answer, power, tiny-llama"]
@@ -147,6 +156,7 @@ def test_the_system_message_of_a_preset_stands_before_every_question(data):
     assert PRESETS["llama-2-7b-chat"].system == "You are a helpful, honest and concise assistant."
 
 
+@pytest.mark.slow
 def test_the_page_shows_every_picture_and_the_result_comes_back(found, tmp_path):
     again = StudyResult.load(found.save(tmp_path / "run"))
     assert again.answer == found.answer
@@ -158,6 +168,7 @@ def test_the_page_shows_every_picture_and_the_result_comes_back(found, tmp_path)
     assert conditions[:3] == ["unsteered", "answer vector x 1", "answer vector x -1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_at", [1, 3])
 def test_an_interrupted_run_goes_on_to_the_same_findings(found, data, stopped_at, tmp_path, monkeypatch):
     across, calls = _measures.reliability_across, []
@@ -191,6 +202,7 @@ def test_the_papers_presets_write_options_as_the_paper_does(data, name):
     assert papers.hash != plain.hash
 
 
+@pytest.mark.slow
 def test_without_system_messages_their_settings_are_left_out(data, monkeypatch):
     asked = _measures.ask_choices
 
