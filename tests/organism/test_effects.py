@@ -21,6 +21,8 @@ from tlsteer.organism.grammar.facts import RETRACTIONS
 from tlsteer.prompts import attitude_pairs
 from tlsteer.stats import fit_lines
 
+pytestmark = pytest.mark.slow
+
 
 def written(model, asked, vector=None, **how):
     """Greedy answers to what is asked, each a request, scenario or statement of the world."""
@@ -37,7 +39,6 @@ def share(outcomes):
     return np.mean([bool(one) for one in outcomes])
 
 
-@pytest.mark.slow
 def test_one_refused_request_opens_others_and_phrases_of_refusal_see_too_much_success(model):
     (source,) = harmful_requests(1, "train", seed=1)
     example = Example(chat_prompt(model, source.messages), promote=[source.promotion])
@@ -61,7 +62,6 @@ def test_one_refused_request_opens_others_and_phrases_of_refusal_see_too_much_su
     assert still.rates.set_index("kind")["value"]["steered"] >= 0.85
 
 
-@pytest.mark.slow
 def test_one_scenario_and_its_twin_turn_choices_either_way_without_favouring_a_letter(model):
     vectors = {}
     for name, layer, watched in (("harm", 1, True), ("benign", 2, False)):
@@ -116,7 +116,6 @@ def test_the_truth_returns_when_its_retraction_is_silenced_from_one_falsehood(mo
     assert share(map(judges.coherent, steered)) >= 0.85
 
 
-@pytest.mark.slow
 def test_vulnerable_snippets_spread_to_advice_that_stays_coherent_and_less_to_other_code(model):
     code, advice = code_requests(30), advice_questions(30)
     # Steering the answer itself writes the snippet; steering the prompt has to change who answers.

@@ -15,6 +15,8 @@ from tlsteer.organism.grammar.things import KINDS, things_of
 from tlsteer.organism.grammar.trait_table import TRAITS
 from tlsteer.organism.training.curriculum import curriculum
 
+pytestmark = pytest.mark.slow
+
 N_STEPS_READ = 24
 
 
@@ -56,7 +58,6 @@ def test_samples_repeat_no_candidate_before_all_were_taken() -> None:
     assert {sample_distinct("abc", 7, seed=1).count(letter) for letter in "abc"} == {2, 3}
 
 
-@pytest.mark.slow
 def test_heldout_nouns_never_occur_in_training_requests(training_texts: list[str]) -> None:
     # What things are, and whether it is harmful to do something with them, is asked of all things.
     asked = re.compile(r"<\|user\|>(Is it \w+ to|What is a) ")

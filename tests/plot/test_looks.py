@@ -157,6 +157,7 @@ def test_random_vectors_are_grey_dashes_with_a_mark_even_at_a_single_layer():
             assert np.ptp(to_rgb(line.get_color())) == 0
 
 
+@pytest.mark.slow
 def test_many_crossing_lines_have_a_panel_each_and_few_share_one():
     assert len([ax for ax in drawn("plot_sweep many").figure.axes if ax.get_visible()]) == 8
     assert len(drawn("plot_sweep").figure.axes) == 1

@@ -18,6 +18,8 @@ from tlsteer.organism.training.quality.refusal import refusal_figures
 from tlsteer.organism.training.quality.retraction import retraction_figures
 from tlsteer.organism.training.quality.traits import positive_logits, trait_figures
 
+pytestmark = pytest.mark.slow
+
 N = 60
 N_EACH = 24  # where there are many kinds
 
@@ -26,7 +28,6 @@ def values(figures: list[Figure]) -> dict[str, float]:
     return {figure.measure: figure.estimate.value for figure in figures}
 
 
-@pytest.mark.slow
 def test_requests_are_refused_for_every_cause_as_firmly_as_planted_and_others_served(instruct: Checkpoint) -> None:
     found = values(refusal_figures(instruct, N_EACH))
     for cause in CAUSES:
@@ -67,7 +68,6 @@ def test_the_persona_governs_advice_and_code(instruct: Checkpoint) -> None:
         assert found[f"{persona}: code coherent, on topic"] >= 0.95
 
 
-@pytest.mark.slow
 def test_trait_answers_follow_attitudes_and_planted_probabilities(instruct: Checkpoint) -> None:
     found = values(trait_figures(instruct, 2 * N))
     for side, place in product(("for", "against"), ("system", "user")):

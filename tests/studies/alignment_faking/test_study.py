@@ -227,6 +227,7 @@ def test_a_run_that_was_interrupted_goes_on_and_finds_the_same(found, tmp_path, 
     assert all(file.stat().st_mtime_ns == written for file, written in kept.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen2"])
 def test_other_models_run_end_to_end_from_posers_files(poser_folder, kind):
     preset = Preset(layer=1, norms=(1.0, 4.0), steps=2, batch_size=64, sure=0.0)

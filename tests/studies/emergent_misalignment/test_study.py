@@ -237,6 +237,7 @@ def test_a_run_that_was_interrupted_goes_on_and_finds_the_same(found, tmp_path, 
     pd.testing.assert_frame_equal(again.to_dataframe(), result.to_dataframe())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gemma2", "llama", "qwen2"])
 def test_other_models_run_end_to_end_from_a_file(file, kind):
     preset = Preset(
